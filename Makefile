@@ -1,0 +1,43 @@
+# Two commands do everything: `make run` and `make test`. The rest are their parts and the benches.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Everything is installed once per change of the files that say what to install.
+INSTALLED := $(VENV)/.installed
+
+.PHONY: run test install lint types check proto clean bench-start bench-route experts
+
+run: install
+	@$(BIN)/python -m expertd.daemon.main
+
+test: install lint types
+	$(BIN)/python -m pytest
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: install
+	$(BIN)/mypy
+
+proto: install
+	$(BIN)/python proto/generate.py
+
+bench-%: install
+	$(BIN)/python -m bench.$*
+
+# The shipped bundles' weights, from the data in ../shared/data; the same bytes every time.
+experts: install
+	$(BIN)/python -m expertd.distill.spam
+
+clean:
+	rm -rf $(VENV) build *.egg-info

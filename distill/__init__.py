@@ -1,0 +1,1 @@
+"""Data sets and traces → gated candidate bundles; the only home of torch."""

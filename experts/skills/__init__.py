@@ -1,0 +1,1 @@
+"""Experts that are reviewed code in this project: structured answers, real effects."""

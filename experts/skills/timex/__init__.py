@@ -1,0 +1,1 @@
+"""Time expressions in English: `resolve(text, reference, zone) → resolutions`."""

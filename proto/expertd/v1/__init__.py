@@ -1,0 +1,1 @@
+"""The contract: generated messages and services (see the .proto files beside them)."""

@@ -1,0 +1,349 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class AskRequest(_message.Message):
+    __slots__ = ("input", "context")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    input: Input
+    context: Context
+    def __init__(self, input: _Optional[_Union[Input, _Mapping]] = ..., context: _Optional[_Union[Context, _Mapping]] = ...) -> None: ...
+
+class InvokeRequest(_message.Message):
+    __slots__ = ("expert", "input", "context", "intent")
+    EXPERT_FIELD_NUMBER: _ClassVar[int]
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    INTENT_FIELD_NUMBER: _ClassVar[int]
+    expert: str
+    input: Input
+    context: Context
+    intent: str
+    def __init__(self, expert: _Optional[str] = ..., input: _Optional[_Union[Input, _Mapping]] = ..., context: _Optional[_Union[Context, _Mapping]] = ..., intent: _Optional[str] = ...) -> None: ...
+
+class RouteRequest(_message.Message):
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
+
+class Input(_message.Message):
+    __slots__ = ("text", "series", "document")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    SERIES_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    series: Series
+    document: Document
+    def __init__(self, text: _Optional[str] = ..., series: _Optional[_Union[Series, _Mapping]] = ..., document: _Optional[_Union[Document, _Mapping]] = ...) -> None: ...
+
+class Series(_message.Message):
+    __slots__ = ("values", "start", "step", "name")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    start: _timestamp_pb2.Timestamp
+    step: _duration_pb2.Duration
+    name: str
+    def __init__(self, values: _Optional[_Iterable[float]] = ..., start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class Document(_message.Message):
+    __slots__ = ("name", "media_type", "text")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    media_type: str
+    text: str
+    def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class Context(_message.Message):
+    __slots__ = ("session", "app", "time_zone", "locale", "local_only")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    APP_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    LOCALE_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_ONLY_FIELD_NUMBER: _ClassVar[int]
+    session: str
+    app: str
+    time_zone: str
+    locale: str
+    local_only: bool
+    def __init__(self, session: _Optional[str] = ..., app: _Optional[str] = ..., time_zone: _Optional[str] = ..., locale: _Optional[str] = ..., local_only: _Optional[bool] = ...) -> None: ...
+
+class AskResponse(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: Answer
+    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
+
+class InvokeResponse(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: Answer
+    def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
+
+class RouteResponse(_message.Message):
+    __slots__ = ("decision",)
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    decision: Decision
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
+
+class AskStreamResponse(_message.Message):
+    __slots__ = ("decision", "delta", "answer")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    decision: Decision
+    delta: str
+    answer: Answer
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., delta: _Optional[str] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
+
+class Answer(_message.Message):
+    __slots__ = ("text", "outcome", "decision", "expert", "version", "trace_id", "timings", "action", "label", "forecast", "generated", "structured")
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTCOME_UNSPECIFIED: _ClassVar[Answer.Outcome]
+        OUTCOME_ANSWERED: _ClassVar[Answer.Outcome]
+        OUTCOME_CLARIFY: _ClassVar[Answer.Outcome]
+    OUTCOME_UNSPECIFIED: Answer.Outcome
+    OUTCOME_ANSWERED: Answer.Outcome
+    OUTCOME_CLARIFY: Answer.Outcome
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    EXPERT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    FORECAST_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_FIELD_NUMBER: _ClassVar[int]
+    STRUCTURED_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    outcome: Answer.Outcome
+    decision: Decision
+    expert: str
+    version: int
+    trace_id: str
+    timings: Timings
+    action: Action
+    label: Label
+    forecast: Forecast
+    generated: Text
+    structured: _struct_pb2.Struct
+    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[Answer.Outcome, str]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., expert: _Optional[str] = ..., version: _Optional[int] = ..., trace_id: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., action: _Optional[_Union[Action, _Mapping]] = ..., label: _Optional[_Union[Label, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ..., generated: _Optional[_Union[Text, _Mapping]] = ..., structured: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class Action(_message.Message):
+    __slots__ = ("name", "slots")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    slots: _struct_pb2.Struct
+    def __init__(self, name: _Optional[str] = ..., slots: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+
+class Label(_message.Message):
+    __slots__ = ("label", "probability", "probabilities")
+    class ProbabilitiesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    label: str
+    probability: float
+    probabilities: _containers.ScalarMap[str, float]
+    def __init__(self, label: _Optional[str] = ..., probability: _Optional[float] = ..., probabilities: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class Forecast(_message.Message):
+    __slots__ = ("levels", "quantiles", "start", "step", "method", "season")
+    class Quantile(_message.Message):
+        __slots__ = ("values",)
+        VALUES_FIELD_NUMBER: _ClassVar[int]
+        values: _containers.RepeatedScalarFieldContainer[float]
+        def __init__(self, values: _Optional[_Iterable[float]] = ...) -> None: ...
+    LEVELS_FIELD_NUMBER: _ClassVar[int]
+    QUANTILES_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    SEASON_FIELD_NUMBER: _ClassVar[int]
+    levels: _containers.RepeatedScalarFieldContainer[float]
+    quantiles: _containers.RepeatedCompositeFieldContainer[Forecast.Quantile]
+    start: _timestamp_pb2.Timestamp
+    step: _duration_pb2.Duration
+    method: str
+    season: int
+    def __init__(self, levels: _Optional[_Iterable[float]] = ..., quantiles: _Optional[_Iterable[_Union[Forecast.Quantile, _Mapping]]] = ..., start: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., method: _Optional[str] = ..., season: _Optional[int] = ...) -> None: ...
+
+class Text(_message.Message):
+    __slots__ = ("text", "finish", "model", "prompt_tokens", "generated_tokens")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    FINISH_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    finish: str
+    model: str
+    prompt_tokens: int
+    generated_tokens: int
+    def __init__(self, text: _Optional[str] = ..., finish: _Optional[str] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ...) -> None: ...
+
+class Decision(_message.Message):
+    __slots__ = ("verdict", "expert", "intent", "confidence", "tier", "alternatives", "reason", "view", "instruction")
+    class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        VERDICT_UNSPECIFIED: _ClassVar[Decision.Verdict]
+        VERDICT_ROUTED: _ClassVar[Decision.Verdict]
+        VERDICT_CLARIFY: _ClassVar[Decision.Verdict]
+        VERDICT_TITAN: _ClassVar[Decision.Verdict]
+        VERDICT_INVOKED: _ClassVar[Decision.Verdict]
+    VERDICT_UNSPECIFIED: Decision.Verdict
+    VERDICT_ROUTED: Decision.Verdict
+    VERDICT_CLARIFY: Decision.Verdict
+    VERDICT_TITAN: Decision.Verdict
+    VERDICT_INVOKED: Decision.Verdict
+    class Tier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        TIER_UNSPECIFIED: _ClassVar[Decision.Tier]
+        TIER_EXACT: _ClassVar[Decision.Tier]
+        TIER_STATIC: _ClassVar[Decision.Tier]
+        TIER_ENCODER: _ClassVar[Decision.Tier]
+    TIER_UNSPECIFIED: Decision.Tier
+    TIER_EXACT: Decision.Tier
+    TIER_STATIC: Decision.Tier
+    TIER_ENCODER: Decision.Tier
+    class Alternative(_message.Message):
+        __slots__ = ("expert", "intent", "confidence")
+        EXPERT_FIELD_NUMBER: _ClassVar[int]
+        INTENT_FIELD_NUMBER: _ClassVar[int]
+        CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+        expert: str
+        intent: str
+        confidence: float
+        def __init__(self, expert: _Optional[str] = ..., intent: _Optional[str] = ..., confidence: _Optional[float] = ...) -> None: ...
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    EXPERT_FIELD_NUMBER: _ClassVar[int]
+    INTENT_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    ALTERNATIVES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    verdict: Decision.Verdict
+    expert: str
+    intent: str
+    confidence: float
+    tier: Decision.Tier
+    alternatives: _containers.RepeatedCompositeFieldContainer[Decision.Alternative]
+    reason: str
+    view: int
+    instruction: str
+    def __init__(self, verdict: _Optional[_Union[Decision.Verdict, str]] = ..., expert: _Optional[str] = ..., intent: _Optional[str] = ..., confidence: _Optional[float] = ..., tier: _Optional[_Union[Decision.Tier, str]] = ..., alternatives: _Optional[_Iterable[_Union[Decision.Alternative, _Mapping]]] = ..., reason: _Optional[str] = ..., view: _Optional[int] = ..., instruction: _Optional[str] = ...) -> None: ...
+
+class Timings(_message.Message):
+    __slots__ = ("total", "route", "answer")
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    total: _duration_pb2.Duration
+    route: _duration_pb2.Duration
+    answer: _duration_pb2.Duration
+    def __init__(self, total: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., route: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., answer: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class EventsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class EventsResponse(_message.Message):
+    __slots__ = ("time", "fired", "expert_changed", "subscribed")
+    class Subscribed(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    FIRED_FIELD_NUMBER: _ClassVar[int]
+    EXPERT_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    fired: Fired
+    expert_changed: ExpertChanged
+    subscribed: EventsResponse.Subscribed
+    def __init__(self, time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fired: _Optional[_Union[Fired, _Mapping]] = ..., expert_changed: _Optional[_Union[ExpertChanged, _Mapping]] = ..., subscribed: _Optional[_Union[EventsResponse.Subscribed, _Mapping]] = ...) -> None: ...
+
+class Fired(_message.Message):
+    __slots__ = ("id", "kind", "name", "text", "due", "late")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    DUE_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    kind: str
+    name: str
+    text: str
+    due: _timestamp_pb2.Timestamp
+    late: _duration_pb2.Duration
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., text: _Optional[str] = ..., due: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., late: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ExpertChanged(_message.Message):
+    __slots__ = ("expert", "version", "state", "reason")
+    EXPERT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    expert: str
+    version: int
+    state: str
+    reason: str
+    def __init__(self, expert: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class FeedbackRequest(_message.Message):
+    __slots__ = ("trace_id", "verdict", "correction")
+    class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        VERDICT_UNSPECIFIED: _ClassVar[FeedbackRequest.Verdict]
+        VERDICT_GOOD: _ClassVar[FeedbackRequest.Verdict]
+        VERDICT_BAD: _ClassVar[FeedbackRequest.Verdict]
+    VERDICT_UNSPECIFIED: FeedbackRequest.Verdict
+    VERDICT_GOOD: FeedbackRequest.Verdict
+    VERDICT_BAD: FeedbackRequest.Verdict
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_FIELD_NUMBER: _ClassVar[int]
+    trace_id: str
+    verdict: FeedbackRequest.Verdict
+    correction: str
+    def __init__(self, trace_id: _Optional[str] = ..., verdict: _Optional[_Union[FeedbackRequest.Verdict, str]] = ..., correction: _Optional[str] = ...) -> None: ...
+
+class FeedbackResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class EchoRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class EchoResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

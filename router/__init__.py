@@ -1,0 +1,1 @@
+"""Text → unit vector → decision. Knows no expert and no wire."""
