@@ -1,0 +1,195 @@
+"""What several test files use: a maker of small bundles, the trunk, and a real daemon in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expertd.experts.bundle import seal
+
+ROOT = Path(__file__).resolve().parent.parent
+
+BundleMaker = Callable[..., Path]
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> BundleMaker:
+    """Writes and seals a bundle of kind `skill`; `parameters` and `golden` are what tests vary."""
+
+    def make(
+        name: str = "echo",
+        version: int = 1,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        golden: Sequence[Mapping[str, Any]] = ({"query": {"text": "hi"}, "expect": {"type": "structured"}},),
+        sentences: Mapping[str, Sequence[str]] | None = None,
+        skill: str = "echo",
+    ) -> Path:
+        folder = tmp_path / "bundles" / f"{name}-{version}"
+        folder.mkdir(parents=True)
+        values = "\n".join(f"{key} = {json.dumps(value)}" for key, value in (parameters or {}).items())
+        (folder / "expert.toml").write_text(
+            f'name = "{name}"\nversion = {version}\nkind = "skill"\nsummary = "Repeats what it hears."\n'
+            f'licence = "Apache-2.0"\n\n[resources]\nmemory_mb = 1.0\nlatency_ms = 1.0\n\n'
+            f'[skill]\nname = "{skill}"\n\n[parameters]\n{values}\n'
+        )
+        (folder / "CARD.md").write_text(f"# {name}\n\nA bundle for tests.\n")
+        rows = [
+            {"intent": intent, "text": text}
+            for intent, texts in (sentences or {"repeat": [f"repeat after me {name}", f"say it again {name}"]}).items()
+            for text in texts
+        ]
+        (folder / "intents.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "golden.jsonl").write_text("".join(json.dumps(row) + "\n" for row in golden))
+        seal(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trunk_root() -> Path:
+    """The folder that holds the prepared trunk: the user's own if it is there, else made now, once."""
+    from expertd.router.encoder import pinned
+
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
+    if not (state / pinned().id / "trunk.toml").is_file():
+        subprocess.run([sys.executable, "-m", "expertd.distill.trunk", "--out", str(state)], check=True)
+    return state
+
+
+@dataclass
+class Daemon:
+    """A real daemon: its process, its folders, how to start it again."""
+
+    state: Path
+    runtime: Path
+    environment: dict[str, str]
+    config: Path
+    process: subprocess.Popen[bytes] | None = None
+    log: Path = field(default_factory=Path)
+
+    @property
+    def socket(self) -> Path:
+        return self.runtime / "expertd.sock"
+
+    def start(self, *, timeout_s: float = 60.0) -> None:
+        """Starts it and waits until it answers."""
+        from expertd.client import Client, ExpertdError
+
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "expertd.daemon.main", "--config", str(self.config)],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the daemon ended with {self.process.returncode}:\n{self.log.read_text()}")
+            if self.socket.exists():
+                try:
+                    with Client(self.socket, timeout_s=5) as client:
+                        client.route("what time is it")
+                    return
+                except ExpertdError:
+                    pass
+            time.sleep(0.02)
+        raise AssertionError(f"the daemon did not answer in {timeout_s} s:\n{self.log.read_text()}")
+
+    def stop(self, number: int = signal.SIGTERM, *, timeout_s: float = 30.0) -> int:
+        """Sends the signal and returns the exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"the daemon did not stop:\n{self.log.read_text()}") from None
+
+    def expertctl(
+        self, *arguments: str, check: bool = True, typed: str | None = None, timeout_s: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """The real command line, against this daemon."""
+        done = subprocess.run(
+            [sys.executable, "-m", "expertd.client.cli", "--socket", str(self.socket), *arguments],
+            env=self.environment,
+            input=typed,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"expertctl {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}\n"
+                f"{self.log.read_text()}"
+            )
+        return done
+
+
+@contextmanager
+def running_daemon(folder: Path, trunk_root: Path, settings: str = "", **environment: str) -> Iterator[Daemon]:
+    state, runtime = folder / "state", Path(f"/tmp/expertd-test-{os.getpid()}-{folder.name[-20:]}")
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    trunk = state / "trunk"
+    if not trunk.exists():
+        trunk.symlink_to(trunk_root)
+    config = folder / "expertd.toml"
+    config.write_text(f'state_dir = "{state}"\nsocket = "{runtime / "expertd.sock"}"\n{settings}')
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("OPENAI_", "EXPERTD_", "XDG_", "NOTIFY_")) and key != "DBUS_SESSION_BUS_ADDRESS"
+    }
+    daemon = Daemon(state, runtime, {**inherited, **environment}, config, log=folder / "daemon.log")
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        if daemon.process is not None and daemon.process.poll() is None:
+            daemon.process.terminate()
+            try:
+                daemon.process.wait(20)
+            except subprocess.TimeoutExpired:
+                daemon.process.kill()
+                daemon.process.wait()
+        for path in runtime.rglob("*"):
+            if not path.is_dir():
+                path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def start_daemon(tmp_path: Path, trunk_root: Path) -> Iterator[Callable[..., Daemon]]:
+    """Starts a daemon of this test's own: `start_daemon(settings="…toml…", ENVIRONMENT="…")`."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def start(settings: str = "", **environment: str) -> Daemon:
+            return stack.enter_context(running_daemon(tmp_path, trunk_root, settings, **environment))
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory, trunk_root: Path) -> Iterator[Daemon]:
+    """One daemon that a file's tests share, with the shipped experts and no titan."""
+    with running_daemon(tmp_path_factory.mktemp("daemon"), trunk_root) as running:
+        yield running

@@ -1,0 +1,332 @@
+"""The life cycle of versions, with the real store and loaders that the tests hold in their hands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from expertd.experts.bundle import Bundle
+from expertd.experts.errors import BundleError, FleetError, UnavailableError
+from expertd.experts.fleet import Fleet, Limits, VersionStatus
+from expertd.experts.plan import State
+from expertd.experts.schedule import Scheduler
+from expertd.experts.servable import Emit, Host
+from expertd.experts.store import Store
+from expertd.experts.values import Answer, Outcome, Query, Structured
+from expertd.experts.view import Retired
+
+UTC_NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+GOLDEN = {"query": {"text": "hello", "now": "2026-03-02T09:00:00+00:00", "zone": "UTC"}, "expect": {"text": "hello"}}
+
+
+class Echo:
+    """Answers with what it hears, or with its bundle's `says`; waits for `gate` where a test holds one shut."""
+
+    needs_vector = False
+
+    def __init__(self, bundle: Bundle, gate: asyncio.Event) -> None:
+        self.says = bundle.manifest.parameters.get("says")
+        self.gate = gate
+        self.closed = False
+
+    async def answer(self, query: Query, emit: Emit) -> Outcome:
+        if not query.rehearsal:
+            await self.gate.wait()
+        assert not self.closed, "asked after it was closed"
+        return Answer(self.says or query.text, Structured({}))
+
+    def resident_bytes(self) -> int:
+        return 1000
+
+    def worker_pid(self) -> int:
+        return 0
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class House:
+    """A fleet with its store, and what it told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store.open(folder / "state")
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.loading = asyncio.Event()
+        self.loading.set()
+        self.told: list[VersionStatus] = []
+        self.made: list[Echo] = []
+        self.missing: set[str] = set()
+        host = Host(folder, folder / "expertd.db", Scheduler(folder / "expertd.db"), lambda: UTC_NOW)
+        self.fleet: Fleet[tuple[str, ...]] = Fleet(
+            self.store,
+            host,
+            loaders={"skill": self.load},
+            workers=frozenset(),
+            encode=self.encode,
+            reindex=self.reindex,
+            empty=(),
+            observe=self.told.append,
+            limits=Limits(load_timeout_s=2, warm_timeout_s=2, drain_timeout_s=2),
+        )
+
+    async def load(self, bundle: Bundle, host: Host) -> Echo:
+        await self.loading.wait()
+        if bundle.manifest.parameters.get("breaks"):
+            raise OSError("the weights are torn")
+        if bundle.manifest.name in self.missing:
+            raise UnavailableError("its model is not here", reason="NO_MODEL")
+        self.made.append(Echo(bundle, self.gate))
+        return self.made[-1]
+
+    async def encode(self, sentences: Sequence[str]) -> Any:
+        return np.zeros((len(sentences), 384), np.float32)
+
+    async def reindex(self, bundles: Sequence[Bundle]) -> tuple[str, ...]:
+        return tuple(str(bundle) for bundle in bundles)
+
+    async def ask(self, name: str = "echo", text: str = "hello") -> str:
+        async with self.fleet.slot(name).lease() as servable:
+            outcome = await servable.answer(Query(text, UTC_NOW, UTC), _nobody)  # type: ignore[arg-type]
+        assert isinstance(outcome, Answer)
+        return outcome.text
+
+    def states(self, version: int) -> list[State]:
+        return [status.state for status in self.told if status.version == version]
+
+
+async def _nobody(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    built = House(tmp_path)
+    await built.fleet.start([])
+    yield built
+    built.gate.set()
+    built.loading.set()
+    await built.fleet.close()
+    built.store.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  (the test waits for something outside)
+            await asyncio.sleep(0.005)
+
+
+async def test_an_installed_version_serves_and_told_every_state_on_its_way(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle(golden=[GOLDEN])))
+    assert await house.ask() == "hello"
+    assert house.states(1) == [State.ASPIRED, State.LOADING, State.WARMING, State.SERVING]
+    assert house.store.current("echo") == 1
+
+
+async def test_a_new_version_replaces_the_old_one_which_drains_and_retires(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle(version=1, parameters={"says": "one"})))
+    house.gate.clear()
+    slow = asyncio.create_task(house.ask())
+    await asyncio.sleep(0.01)
+    await house.fleet.install(house.store.admit(make_bundle(version=2, parameters={"says": "two"})))
+    await asyncio.sleep(0.05)
+    assert house.states(1)[-1] is State.DRAINING, "a leased version must not retire"
+    house.gate.set()
+    assert await slow == "one"
+    assert await house.ask() == "two"
+    await until(lambda: house.states(1)[-1] is State.RETIRED)
+    assert house.made[0].closed
+    assert not house.made[1].closed
+
+
+async def test_a_version_whose_golden_examples_fail_never_serves(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle(version=1, golden=[GOLDEN])))
+    bad = house.store.admit(make_bundle(version=2, parameters={"says": "nonsense"}, golden=[GOLDEN]))
+    with pytest.raises(BundleError, match=r"golden\.jsonl line 1.*hello"):
+        await house.fleet.install(bad)
+    assert await house.ask() == "hello"
+    assert State.SERVING not in house.states(2)
+    assert house.store.current("echo") == 1
+    assert 2 not in house.store.versions("echo"), "it is in quarantine"
+    assert house.made[1].closed
+
+
+async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle(version=1)))
+    with pytest.raises(BundleError, match="echo 2: loading failed: OSError: the weights are torn"):
+        await house.fleet.install(house.store.admit(make_bundle(version=2, parameters={"breaks": True})))
+    assert await house.ask() == "hello"
+    assert house.states(2)[-1] is State.FAILED
+
+
+async def test_a_first_version_that_fails_leaves_no_trace_in_the_view(house: House, make_bundle: Any) -> None:
+    with pytest.raises(BundleError):
+        await house.fleet.install(house.store.admit(make_bundle(parameters={"breaks": True})))
+    await until(lambda: "echo" not in house.fleet.view.slots)
+    with pytest.raises(FleetError, match="no such expert"):
+        house.fleet.slot("echo")
+
+
+async def test_rollback_serves_the_version_before(house: House, make_bundle: Any) -> None:
+    for version, says in ((1, "one"), (2, "two")):
+        await house.fleet.install(house.store.admit(make_bundle(version=version, parameters={"says": says})))
+    assert await house.fleet.rollback("echo") == 1
+    assert await house.ask() == "one"
+    assert house.store.current("echo") == 1
+
+
+async def test_without_an_earlier_version_there_is_nothing_to_roll_back_to(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    with pytest.raises(FleetError) as caught:
+        await house.fleet.rollback("echo")
+    assert caught.value.reason == "NOTHING_TO_ROLL_BACK_TO"
+    assert await house.ask() == "hello"
+
+
+async def test_an_unknown_expert_is_named_with_the_nearest_one(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    with pytest.raises(FleetError, match="'ecko': no such expert; did you mean 'echo'"):
+        house.fleet.slot("ecko")
+
+
+async def test_an_expert_without_its_model_is_routable_and_serves_once_it_is_there(
+    house: House, make_bundle: Any
+) -> None:
+    house.missing.add("echo")
+    with pytest.raises(UnavailableError):
+        await house.fleet.install(house.store.admit(make_bundle()))
+    await until(lambda: "echo" in house.fleet.view.slots)
+    assert house.fleet.view.index == ("echo 1",)
+    with pytest.raises(UnavailableError) as caught:
+        await house.fleet.present("echo")
+    assert caught.value.reason == "NO_MODEL"
+    house.missing.clear()
+    await house.fleet.retry("echo")
+    assert await house.ask() == "hello"
+
+
+async def test_an_unloaded_expert_frees_its_memory_and_wakes_on_demand(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    await house.fleet.unload("echo")
+    assert house.made[0].closed
+    assert house.fleet.status("echo").resident_bytes == 0
+    waiting = await asyncio.gather(*(house.fleet.present("echo") for _ in range(5)))
+    assert all(slot.absence is None for slot in waiting)
+    assert len(house.made) == 2, "one load for all who wait"
+    assert await house.ask() == "hello"
+
+
+async def test_a_pinned_expert_is_not_unloaded(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    house.fleet.pin("echo", True)
+    with pytest.raises(FleetError, match="pinned"):
+        await house.fleet.unload("echo")
+
+
+async def test_removing_an_expert_waits_for_its_leases(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    house.gate.clear()
+    asking = asyncio.create_task(house.ask())
+    await asyncio.sleep(0.01)
+    removing = asyncio.create_task(house.fleet.remove("echo"))
+    await asyncio.sleep(0.05)
+    assert not removing.done()
+    house.gate.set()
+    assert await asking == "hello"
+    await removing
+    assert house.store.versions("echo") == ()
+    assert "echo" not in house.fleet.view.slots
+
+
+async def test_a_slot_of_a_retired_version_says_so(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle(version=1)))
+    old = house.fleet.slot("echo")
+    await house.fleet.install(house.store.admit(make_bundle(version=2)))
+    await until(lambda: house.states(1)[-1] is State.RETIRED)
+    with pytest.raises(Retired):
+        async with old.lease():
+            pass
+
+
+async def test_of_two_orders_at_once_the_later_one_wins(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle(version=1, parameters={"says": "one"})))
+    house.loading.clear()
+    second = asyncio.create_task(
+        house.fleet.install(house.store.admit(make_bundle(version=2, parameters={"says": "two"})))
+    )
+    await asyncio.sleep(0.01)
+    third = asyncio.create_task(
+        house.fleet.install(house.store.admit(make_bundle(version=3, parameters={"says": "three"})))
+    )
+    await asyncio.sleep(0.01)
+    house.loading.set()
+    with pytest.raises(FleetError, match="superseded"):
+        await second
+    await third
+    assert await house.ask() == "three"
+
+
+async def test_a_fleet_starts_with_what_served_before_and_examines_it_no_more(tmp_path: Path, make_bundle: Any) -> None:
+    first = House(tmp_path)
+    await first.fleet.start([first.store.admit(make_bundle(golden=[GOLDEN]))])
+    assert await first.ask() == "hello"
+    assert first.fleet.view.number >= 1
+    assert first.store.current("echo") == 1
+    await first.fleet.close()
+    first.store.close()
+
+    again = House(tmp_path)
+    await again.fleet.start([again.store.bundle("echo", 1)])
+    assert await again.ask() == "hello"
+    assert State.WARMING not in again.states(1)
+    await again.fleet.close()
+    again.store.close()
+
+
+async def test_a_damaged_current_version_falls_back_to_the_one_before(tmp_path: Path, make_bundle: Any) -> None:
+    first = House(tmp_path)
+    await first.fleet.start([])
+    for version, says in ((1, "one"), (2, "two")):
+        await first.fleet.install(first.store.admit(make_bundle(version=version, parameters={"says": says})))
+    await first.fleet.close()
+    first.store.close()
+    weights = first.store.layout.version("echo", 2) / "intents.jsonl"
+    weights.chmod(0o600)
+    weights.write_text("{}")
+
+    again = House(tmp_path)
+    version = again.store.current("echo")
+    assert version == 1
+    await again.fleet.start([again.store.bundle("echo", version)])
+    assert await again.ask() == "one"
+    await again.fleet.close()
+    again.store.close()
+
+
+async def test_leases_under_swaps_are_never_answered_by_a_closed_version(house: House, make_bundle: Any) -> None:
+    bundles = [make_bundle(version=version, parameters={"says": str(version)}) for version in range(1, 13)]
+    await house.fleet.install(house.store.admit(bundles[0]))
+    done = asyncio.Event()
+    promoted = {"1"}
+
+    async def caller() -> None:
+        while not done.is_set():
+            try:
+                assert await house.ask() in promoted
+            except Retired:
+                continue
+            await asyncio.sleep(0)
+
+    callers = [asyncio.create_task(caller()) for _ in range(8)]
+    for bundle in bundles[1:]:
+        promoted.add(bundle.name.partition("-")[2])
+        await house.fleet.install(house.store.admit(bundle))
+    done.set()
+    await asyncio.gather(*callers)
+    assert await house.ask() == "12"
