@@ -1,0 +1,262 @@
+"""What the contract's messages look like to people: numbers with units, bars, rows of tables.
+
+Pure: messages in, text out. Knows no terminal, no wire, no command.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from expertd.v1 import assistant_pb2 as assistant
+from expertd.v1 import fleet_pb2 as fleet
+
+PS_TITLES = ("expert", "version", "state", "kind", "available", "memory", "requests", "p50", "in flight", "reason")
+NUMBERS = frozenset({"version", "memory", "requests", "p50", "in flight", "size", "disk", "sure", "total"})
+
+
+# --- Units -----------------------------------------------------------------------------------------------------------
+
+
+def size(count: int) -> str:
+    """1536 → "1.5 kB"; 0 → ""."""
+    if count <= 0:
+        return ""
+    value, unit = float(count), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 999.5 or unit == "TB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if value >= 99.5 or unit == "B" else f"{value:.1f} {unit}"
+
+
+def span(duration: Duration) -> str:
+    """Two digits that matter: "85 µs", "2.1 ms", "3.4 s", "2 h 05 min"; nothing: ""."""
+    seconds = duration.seconds + duration.nanos / 1e9
+    if seconds <= 0:
+        return ""
+    if seconds >= 3600:
+        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+    if seconds >= 60:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if (value := seconds * factor) >= 1 or unit == "µs":
+            break
+    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+
+
+def moment(stamp: Timestamp) -> datetime | None:
+    """In the machine's zone; None when the stamp is none that a calendar has."""
+    try:
+        return stamp.ToDatetime(tzinfo=UTC).astimezone()
+    except (ValueError, OverflowError):
+        return None
+
+
+def clock(stamp: Timestamp) -> str:
+    local = moment(stamp)
+    return "" if local is None or not stamp.seconds else local.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def stamp(start: datetime, offset: timedelta) -> str:
+    """A step's time, in the machine's zone."""
+    try:
+        return (start + offset).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError):
+        return "?"
+
+
+def percent(share: float) -> str:
+    """Never rounded up to certainty."""
+    return f"{min(100 * share, 99.9 if share < 1 else 100):.3g} %"
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
+def word(enum: Any, value: int) -> str:
+    """STATE_SERVING → "serving". enum: the generated enum's wrapper."""
+    try:
+        name = str(enum.Name(value))
+    except ValueError:
+        return str(value)  # a newer daemon knows more
+    return name.split("_", 1)[1].lower().replace("_", " ")
+
+
+# --- Answers ---------------------------------------------------------------------------------------------------------
+
+
+def footer(answer: assistant.Answer) -> str:
+    """Who answered, how it was decided, how sure, how long, and the trace to give feedback on."""
+    decision = answer.decision
+    who = f"{answer.expert} {answer.version}" if answer.version else answer.expert
+    tier = word(assistant.Decision.Tier, decision.tier) if decision.tier else ""
+    verdict = word(assistant.Decision.Verdict, decision.verdict) if decision.verdict else ""
+    how = tier if decision.verdict == assistant.Decision.VERDICT_ROUTED else verdict
+    sure = percent(decision.confidence) if decision.confidence and how != "invoked" else ""
+    parts = (who, how if how != who else "", sure, span(answer.timings.total))
+    return " · ".join([part for part in parts if part] + ([f"trace {answer.trace_id}"] if answer.trace_id else []))
+
+
+def decision_line(decision: assistant.Decision) -> str:
+    if decision.verdict == assistant.Decision.VERDICT_TITAN:
+        best = f"; closest: {decision.expert} {percent(decision.confidence)}" if decision.expert else ""
+        return f"titan (no expert fits{best})"
+    tier = word(assistant.Decision.Tier, decision.tier) if decision.tier else ""
+    line = " ".join(part for part in (decision.expert, decision.intent, percent(decision.confidence)) if part)
+    clarify = "; close to another" if decision.verdict == assistant.Decision.VERDICT_CLARIFY else ""
+    return f"{line} ({tier}{clarify})" if tier or clarify else line
+
+
+def decision_rows(decision: assistant.Decision) -> list[tuple[str, str]]:
+    rows = [
+        ("verdict", word(assistant.Decision.Verdict, decision.verdict)),
+        ("expert", decision.expert),
+        ("intent", decision.intent),
+        ("sure", percent(decision.confidence)),
+        ("tier", word(assistant.Decision.Tier, decision.tier)),
+        ("reason", decision.reason),
+        ("routed text", decision.instruction),
+        ("view", str(decision.view)),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def bar(share: float, width: int, unicode: bool) -> str:
+    share = min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
+    full, empty = ("█", "░") if unicode else ("#", "-")
+    return (full * round(share * width)).ljust(width, empty)
+
+
+def label_lines(label: assistant.Label, unicode: bool) -> Iterator[str]:
+    """The label first, then the four likeliest others."""
+    others = sorted(label.probabilities.items(), key=lambda item: (-item[1], item[0]))
+    shown = [(label.label, label.probability), *[item for item in others if item[0] != label.label][:4]]
+    width = max(len(name) for name, _ in shown)
+    for name, share in shown:
+        yield f"{name.ljust(width)}  {bar(share, 24, unicode)}  {percent(share)}"
+
+
+def forecast_rows(forecast: assistant.Forecast) -> tuple[list[str], list[list[str]]]:
+    """Titles and one row per step ahead: its time or number, and its quantiles."""
+    start = moment(forecast.start) if forecast.HasField("start") and forecast.HasField("step") else None
+    step = forecast.step.ToTimedelta()
+    columns = [list(quantile.values) for quantile in forecast.quantiles]
+    rows = [
+        [f"+{index + 1}" if start is None else stamp(start, step * index), *(f"{value:.6g}" for value in values)]
+        for index, values in enumerate(zip(*columns, strict=False))
+    ]
+    return ["step" if start is None else "time", *(f"{level:g}" for level in forecast.levels[: len(columns)])], rows
+
+
+# --- Experts, models, traces, events ------------------------------------------------------------------------------
+
+
+def expert_state(expert: fleet.Expert) -> tuple[str, str]:
+    """Version and state: of the one that serves, else of the newest."""
+    versions = sorted(expert.versions, key=lambda version: version.version)
+    serving = [version for version in versions if version.version == expert.serving_version]
+    shown = serving or versions[-1:]
+    if not shown:
+        return (str(expert.serving_version), "serving") if expert.serving_version else ("", "")
+    return str(shown[0].version), word(fleet.State, shown[0].state)
+
+
+def ps_row(expert: fleet.Expert) -> list[str]:
+    version, state = expert_state(expert)
+    reason = expert.reason or next((item.reason for item in expert.versions if item.reason), "")
+    return [
+        f"{expert.name} (pinned)" if expert.pinned else expert.name,
+        version,
+        state,
+        expert.kind,
+        word(fleet.Availability, expert.availability),
+        size(expert.resident_bytes),
+        str(expert.requests),
+        span(expert.p50),
+        str(expert.in_flight),
+        reason,
+    ]
+
+
+def expert_rows(expert: fleet.Expert) -> list[tuple[str, str]]:
+    version, state = expert_state(expert)
+    rows = [
+        ("expert", expert.name),
+        ("summary", expert.summary),
+        ("serves", f"version {version} ({state})" if version else "nothing"),
+        ("kind", expert.kind),
+        ("licence", expert.licence),
+        ("available", word(fleet.Availability, expert.availability)),
+        ("reason", expert.reason),
+        ("pinned", "yes" if expert.pinned else ""),
+        ("memory", size(expert.resident_bytes)),
+        ("requests", f"{expert.requests} ({expert.in_flight} in flight)"),
+        ("p50", span(expert.p50)),
+        ("worker", f"process {expert.worker_pid}" if expert.worker_pid else ""),
+        ("intents", ", ".join(expert.intents)),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def version_row(version: fleet.Version) -> list[str]:
+    state = word(fleet.State, version.state)
+    return [str(version.version), state, clock(version.changed), size(version.disk_bytes), version.reason]
+
+
+def watch_line(change: fleet.WatchResponse) -> str:
+    if change.removed:
+        return f"{change.expert.name} removed"
+    version, state = expert_state(change.expert)
+    availability = word(fleet.Availability, change.expert.availability)
+    parts = (change.expert.name, version, state, "" if availability == "ready" else availability)
+    return " ".join(part for part in parts if part) + (f": {change.expert.reason}" if change.expert.reason else "")
+
+
+def model_row(model: fleet.Model) -> list[str]:
+    present = f"{100 * model.present_bytes // model.size_bytes} %" if model.size_bytes and model.present_bytes else ""
+    state = word(fleet.Availability, model.availability)
+    return [
+        model.name,
+        f"{state} {present}" if present and model.availability != fleet.AVAILABILITY_READY else state,
+        size(model.size_bytes),
+        model.licence,
+        ", ".join(model.experts),
+        f"{model.repository}/{model.file}".strip("/"),
+    ]
+
+
+def trace_row(trace: fleet.Trace) -> list[str]:
+    return [
+        trace.id,
+        clock(trace.time),
+        f"{trace.expert} {trace.version}" if trace.version else trace.expert,
+        trace.intent,
+        trace.tier or trace.verdict,
+        percent(trace.confidence) if trace.confidence else "",
+        trace.outcome,
+        span(trace.total),
+        trace.feedback,
+        trace.text or trace.reason,
+    ]
+
+
+def event_line(event: assistant.EventsResponse) -> str:
+    kind = event.WhichOneof("event")
+    when = clock(event.time)
+    if kind == "fired":
+        fired = event.fired
+        name = f" {fired.name}" if fired.name else ""
+        late = f" ({span(fired.late)} late)" if fired.late.seconds > 5 else ""
+        return f"{when}  {fired.kind}{name} fired{late}" + (f": {fired.text}" if fired.text else "")
+    if kind == "expert_changed":
+        change = event.expert_changed
+        reason = f": {change.reason}" if change.reason else ""
+        return f"{when}  {change.expert} {change.version} {change.state.lower()}{reason}"
+    return f"{when}  listening" if kind == "subscribed" else f"{when}  {kind or 'something this version does not know'}"
