@@ -1,0 +1,226 @@
+"""What is set: a job of the scheduler read as a timer, an alarm or a reminder; its names, and which one is meant."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ..journal import Job
+from ..values import Json, Query
+from .timex import TimeError, find_duration, resolve
+from .wording import spell_clock, spell_moment, spell_rule, spell_span
+
+NOTABLY_LATE = timedelta(seconds=5)
+
+
+class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is kept with a job. span_s: of a timer, as it was set. left_s: of one that is paused."""
+
+    kind: str
+    zone: str
+    name: str = ""
+    text: str = ""
+    span_s: float | None = None
+    left_s: float | None = None
+
+
+class Item:
+    """A job, its payload read."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.payload = msgspec.convert(job.payload, Payload)
+
+    @property
+    def title(self) -> str:
+        """ "the pasta timer", "the 07:30 alarm", 'the reminder "call mum"'."""
+        payload = self.payload
+        if payload.kind == "reminder":
+            return f'the reminder "{payload.text}"' if payload.text else f"the {self._clock()} reminder"
+        if payload.name:
+            return (
+                f'the {payload.kind} "{payload.name}"' if " " in payload.name else f"the {payload.name} {payload.kind}"
+            )
+        if payload.kind == "timer" and payload.span_s:
+            return f"the {spell_span(timedelta(seconds=payload.span_s))} timer"
+        return f"the {self._clock()} {payload.kind}"
+
+    def _clock(self) -> str:
+        rule = self.job.rule
+        if rule is not None and rule.recurrence.hour is not None:
+            return f"{rule.recurrence.hour:02}:{rule.recurrence.minute:02}"
+        return spell_clock(self.due) if self.due else ""
+
+    @property
+    def due(self) -> datetime | None:
+        return self.job.due.astimezone(ZoneInfo(self.payload.zone)) if self.job.due else None
+
+    def slots(self) -> dict[str, Json]:
+        payload, rule = self.payload, self.job.rule
+        return {
+            "id": self.job.id,
+            "kind": payload.kind,
+            "name": payload.name,
+            "text": payload.text,
+            "due": self.due.isoformat(timespec="seconds") if self.due else None,
+            "zone": payload.zone,
+            "recurrence": rule.recurrence.to_json() if rule else None,
+            "seconds": payload.span_s,
+            "paused": self.job.due is None,
+        }
+
+    def line(self, now: datetime) -> str:
+        """For a list: 'pasta timer, 8 min 20 s left', "alarm, 07:30 tomorrow (…), every weekday at 07:30"."""
+        payload = self.payload
+        words = f'reminder "{payload.text}"' if payload.text else f"{payload.name} {payload.kind}".strip()
+        if self.due is None:
+            left = f", {spell_span(timedelta(seconds=payload.left_s))} left" if payload.left_s else ""
+            return f"{words}, paused{left}"
+        if payload.kind == "timer" and self.job.rule is None:
+            return f"{words}, {spell_span(self.due - now)} left"
+        repeats = f", {spell_rule(self.job.rule.recurrence)}" if self.job.rule else ""
+        return f"{words}, {spell_moment(self.due, now.astimezone(self.due.tzinfo))}{repeats}"
+
+
+def announce(item: Item, due: datetime, late: timedelta) -> str:
+    payload = item.payload
+    if payload.kind == "reminder":
+        said = payload.text or "This is your reminder"
+    elif payload.kind == "timer":
+        length = spell_span(timedelta(seconds=payload.span_s)) if payload.span_s else ""
+        said = f"{payload.name or length} timer is up".strip().capitalize()
+    else:
+        said = f"{spell_clock(due)}: {payload.name}" if payload.name else f"It is {spell_clock(due)}"
+    return f"{said} ({spell_span(late)} late, due at {spell_moment(due, due + late)})" if late > NOTABLY_LATE else said
+
+
+def title_of_new(payload: Payload) -> str:
+    if payload.kind == "reminder":
+        return f'Reminder "{payload.text}"' if payload.text else "Reminder"
+    return f'{payload.kind.capitalize()} "{payload.name}"' if payload.name else payload.kind.capitalize()
+
+
+def enumerate_items(items: list[Item]) -> str:
+    titles = [item.title for item in items[:10]]
+    more = f" and {len(items) - 10} more" if len(items) > 10 else ""
+    return (", ".join(titles[:-1]) + f" and {titles[-1]}" if len(titles) > 1 and not more else ", ".join(titles)) + more
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+# --- Which one is meant -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A sentence, the query that it came with, and the kinds that it speaks of."""
+
+    text: str
+    query: Query
+    kinds: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """The one kind that is spoken of; "" for none or several."""
+        return self.kinds[0] if len(self.kinds) == 1 else ""
+
+    @property
+    def now(self) -> datetime:
+        return self.query.now.astimezone(self.query.zone)
+
+
+def single_out(items: list[Item], asked: Asked, *, duration_names: bool = True) -> list[Item]:
+    """Those that the sentence singles out by name, length, time or place in the row; [] when it singles out none."""
+    words = " " + " ".join(re.findall(r"[^\W_]+", asked.text.lower())) + " "
+    named = [item for item in items if (title := _title_words(item)) and f" {title} " in words]
+    if named:
+        longest = max(len(_title_words(item)) for item in named)
+        return [item for item in named if len(_title_words(item)) == longest]
+    wanted = set(words.split())
+    shared = [(len(wanted & set(_title_words(item).split()) - _COMMON), item) for item in items]
+    most = max((count for count, _ in shared), default=0)
+    if most:
+        return [item for count, item in shared if count == most]
+    if duration_names and (found := find_duration(asked.text)) is not None:
+        matching = [item for item in items if item.payload.span_s == found[0].total_seconds()]
+        if matching:
+            return matching
+    if re.search(r"\b(?:next|first|soonest|earliest)\b", asked.text.lower()):
+        return items[:1]
+    if re.search(r"\b(?:last|latest)\b", asked.text.lower()):
+        return items[-1:]
+    try:
+        readings = resolve(asked.text, asked.query.now, asked.query.zone, asked.query.locale) if duration_names else []
+    except TimeError:
+        return []
+    for reading in readings:
+        if reading.start is None or reading.duration is not None:
+            continue
+        start = reading.start.astimezone(asked.query.zone)
+        at_clock = reading.grain in ("hour", "minute", "second") and not reading.is_interval
+        matching = [item for item in items if item.due is not None and item.due == start]
+        if not matching and at_clock:
+            matching = [
+                item
+                for item in items
+                if item.due is not None and (item.due.hour % 12, item.due.minute) == (start.hour % 12, start.minute)
+            ]
+        elif not matching and reading.end is not None:
+            matching = [item for item in items if item.due is not None and start <= item.due < reading.end]
+        if matching:
+            return matching
+    return []
+
+
+_COMMON = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "to",
+        "for",
+        "of",
+        "my",
+        "me",
+        "at",
+        "on",
+        "in",
+        "and",
+        "timer",
+        "alarm",
+        "reminder",
+        "up",
+        "with",
+    ]
+)
+
+
+def _title_words(item: Item) -> str:
+    return " ".join(re.findall(r"[^\W_]+", (item.payload.name or item.payload.text).lower()))
+
+
+def time_spans(asked: Asked) -> tuple[tuple[int, int], ...]:
+    try:
+        readings = resolve(asked.text, asked.query.now, asked.query.zone, asked.query.locale)
+    except TimeError:
+        return ()
+    return (readings[0].span,) if readings else ()
+
+
+def named_day(asked: Asked) -> tuple[datetime, datetime] | None:
+    """The day, week or part of a day that a list is confined to."""
+    try:
+        readings = resolve(asked.text, asked.query.now, asked.query.zone, asked.query.locale)
+    except TimeError:
+        return None
+    for reading in readings[:1]:
+        coarse = reading.grain not in ("hour", "minute", "second") or reading.is_interval
+        if coarse and reading.start is not None and reading.end is not None and reading.recurrence is None:
+            return reading.start, reading.end
+    return None

@@ -1,0 +1,350 @@
+"""Timers, alarms and reminders on a real scheduler and a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from expertd.experts.errors import QueryError, StoreError
+from expertd.experts.schedule import Scheduler
+from expertd.experts.skills.timers import Fired, Timers, subscribe
+from expertd.experts.values import Abstention, Action, Answer, Outcome, Query
+
+BERLIN = ZoneInfo("Europe/Berlin")
+# A Monday.
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=BERLIN)
+
+
+class Person:
+    """Says sentences to the skill: at a fixed time in rehearsal, in the present for real."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.skill = Timers(scheduler)
+
+    async def says(self, text: str, intent: str = "") -> Outcome:
+        return await self.skill.answer(Query(text, datetime.now(BERLIN), BERLIN, intent=intent))
+
+    async def would_say(self, text: str, intent: str = "", now: datetime = NOW) -> Outcome:
+        return await self.skill.answer(Query(text, now, BERLIN, intent=intent, rehearsal=True))
+
+
+@pytest.fixture
+async def person(tmp_path: Path) -> AsyncIterator[Person]:
+    scheduler = Scheduler(tmp_path / "expertd.db")
+    await scheduler.start()
+    yield Person(scheduler)
+    await scheduler.stop()
+
+
+def done(outcome: Outcome) -> tuple[str, dict[str, Any], str]:
+    """The action's name, its slots, and the text."""
+    assert isinstance(outcome, Answer), outcome
+    assert isinstance(outcome.result, Action)
+    return outcome.result.name, dict(outcome.result.slots), outcome.text
+
+
+def asked_back(outcome: Outcome) -> str:
+    assert isinstance(outcome, Abstention), outcome
+    assert outcome.code == "needs_input"
+    return outcome.reason
+
+
+# --- Creating --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "slots"),
+    [
+        ("wake me at 7:30 tomorrow", "alarm.created", {"due": "2026-03-03T07:30:00+01:00"}),
+        ("wake me at 7:30", "alarm.created", {"due": "2026-03-03T07:30:00+01:00"}),
+        ("wake me at 10", "alarm.created", {"due": "2026-03-02T10:00:00+01:00"}),
+        ("wake me up at half past five", "alarm.created", {"due": "2026-03-03T05:30:00+01:00"}),
+        ("set an alarm for 7 tomorrow morning", "alarm.created", {"due": "2026-03-03T07:00:00+01:00"}),
+        ("alarm 0715", "alarm.created", {"due": "2026-03-03T07:15:00+01:00"}),
+        ("set alarm for 5pm", "alarm.created", {"due": "2026-03-02T17:00:00+01:00"}),
+        ("wake me in an hour", "alarm.created", {"due": "2026-03-02T10:00:00+01:00"}),
+        ("set an alarm for 6am for the gym", "alarm.created", {"due": "2026-03-03T06:00:00+01:00", "name": "gym"}),
+        ("set a timer for ten minutes called pasta", "timer.created", {"seconds": 600.0, "name": "pasta"}),
+        ("start a pasta timer for 8 minutes", "timer.created", {"seconds": 480.0, "name": "pasta"}),
+        ("set a 20 minute timer for the eggs", "timer.created", {"seconds": 1200.0, "name": "eggs"}),
+        ("timer 5 min pls", "timer.created", {"seconds": 300.0, "name": ""}),
+        ("set a timer for an hour and a half", "timer.created", {"seconds": 5400.0}),
+        (
+            "remind me to call mum on friday at 5",
+            "reminder.created",
+            {"due": "2026-03-06T17:00:00+01:00", "text": "call mum"},
+        ),
+        (
+            "remind me tomorrow, please, to call mum at 5",
+            "reminder.created",
+            {"due": "2026-03-03T17:00:00+01:00", "text": "call mum"},
+        ),
+        (
+            "remind me to cancel the gym membership tomorrow at 10",
+            "reminder.created",
+            {"due": "2026-03-03T10:00:00+01:00", "text": "cancel the gym membership"},
+        ),
+        (
+            "remind me in half an hour to check the oven",
+            "reminder.created",
+            {"due": "2026-03-02T09:30:00+01:00", "text": "check the oven"},
+        ),
+        (
+            "remind me to pay the fine by friday",
+            "reminder.created",
+            {"due": "2026-03-06T09:00:00+01:00", "text": "pay the fine"},
+        ),
+    ],
+)
+async def test_what_people_say_becomes_what_they_mean(
+    person: Person, text: str, name: str, slots: dict[str, Any]
+) -> None:
+    action, found, _ = done(await person.would_say(text))
+    assert (action, {key: found[key] for key in slots}) == (name, slots)
+
+
+async def test_an_answer_tells_day_date_and_how_long_it_is_until_then(person: Person) -> None:
+    evening = datetime(2026, 3, 2, 17, 18, tzinfo=BERLIN)
+    _, _, text = done(await person.would_say("wake me at 7:30 tomorrow", now=evening))
+    assert text == "Alarm set for 07:30 tomorrow (Tuesday 3 March), in 14 h 12 min."
+
+
+async def test_every_weekday_at_8_repeats_on_weekdays(person: Person) -> None:
+    action, slots, text = done(await person.would_say("every weekday at 8", "create"))
+    assert action == "alarm.created"
+    assert slots["recurrence"] == {"frequency": "weekly", "weekdays": [0, 1, 2, 3, 4], "hour": 8}
+    assert "every weekday at 08:00, first at 08:00 tomorrow" in text
+    friday = datetime(2026, 3, 6, 9, 0, tzinfo=BERLIN)
+    _, slots, _ = done(await person.would_say("alarm every weekday at 8", now=friday))
+    assert slots["due"] == "2026-03-09T08:00:00+01:00"
+
+
+async def test_two_alarms_in_one_sentence_are_two_alarms(person: Person) -> None:
+    _, slots, _ = done(await person.says("set alarms for 6 and 7"))
+    assert [item["due"][11:16] for item in slots["all"]] == ["06:00", "07:00"]
+    assert len(person.scheduler.jobs("timers")) == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["remind me at 8am today to run", "remind me yesterday at 5 to run", "remind me yesterday"]
+)
+async def test_a_time_in_the_past_is_refused_with_the_way_out(person: Person, text: str) -> None:
+    with pytest.raises(QueryError, match=r"tomorrow at|to come") as caught:
+        await person.would_say(text)
+    assert caught.value.reason == "TIME_IN_PAST"
+
+
+async def test_31_february_is_refused(person: Person) -> None:
+    with pytest.raises(QueryError, match="31 February") as caught:
+        await person.would_say("set an alarm for 31 february at 8")
+    assert caught.value.reason == "NO_SUCH_DATE"
+
+
+async def test_an_hour_that_daylight_saving_skips_is_moved_and_the_answer_says_so(person: Person) -> None:
+    _, slots, text = done(await person.would_say("set an alarm for 2:30 on 29 march"))
+    assert slots["due"] == "2026-03-29T03:30:00+02:00"
+    assert "02:30 does not exist" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("set a timer", "how long"),
+        ("set an alarm", "what time"),
+        ("remind me to buy milk", "When shall I remind you"),
+        ("wake me tomorrow", "At what time"),
+        ("wake me every morning", "At what time"),
+        ("set a timer for 0 minutes", "how long"),
+    ],
+)
+async def test_what_is_missing_is_asked_for(person: Person, text: str, question: str) -> None:
+    assert question in asked_back(await person.would_say(text))
+
+
+@pytest.mark.parametrize("intent", ["", "create"])
+@pytest.mark.parametrize(
+    "text", ["what's the capital of france", "tell me a joke", "play some music", "set the table for two"]
+)
+async def test_what_is_no_timer_is_not_ours(person: Person, text: str, intent: str) -> None:
+    outcome = await person.would_say(text, intent)
+    assert isinstance(outcome, Abstention)
+    assert outcome.code == "not_mine"
+
+
+async def test_a_rehearsal_changes_nothing(person: Person) -> None:
+    await person.says("set a pasta timer for 10 minutes")
+    before = person.scheduler.jobs("timers")
+    for text in ("set a timer for 5 minutes", "cancel all timers", "pause the timer", "add 5 minutes to the timer"):
+        await person.skill.answer(Query(text, datetime.now(BERLIN), BERLIN, rehearsal=True))
+    assert person.scheduler.jobs("timers") == before
+
+
+async def test_a_full_disk_is_said_and_nothing_is_set(person: Person) -> None:
+    connection = person.scheduler._journal._connection
+    assert connection is not None
+    await person.scheduler._write(lambda: connection.execute("PRAGMA query_only = ON"))
+    with pytest.raises(StoreError, match="nothing was changed"):
+        await person.says("set a timer for 5 minutes")
+    assert person.scheduler.jobs("timers") == []
+
+
+# --- Listing, choosing, cancelling -----------------------------------------------------------------------------------
+
+
+async def test_a_list_names_everything_of_the_kind_that_was_asked_for(person: Person) -> None:
+    await person.says("set a pasta timer for 10 minutes")
+    await person.says("set a timer for 3 hours")
+    await person.says("remind me to call the dentist tomorrow at 15:00")
+    name, slots, text = done(await person.says("what timers do I have"))
+    assert (name, slots["count"]) == ("timers.listed", 2)
+    assert "pasta timer, 10 min left" in text
+    assert "dentist" not in text
+    assert done(await person.says("show all my timers and reminders"))[1]["count"] == 3
+    assert done(await person.says("do I have any alarms"))[2] == "You have no alarms."
+    assert done(await person.says("what reminders do I have tomorrow"))[1]["count"] == 1
+
+
+async def test_one_is_cancelled_by_name_by_length_by_time_or_as_the_only_one(person: Person) -> None:
+    for text in (
+        "set a pasta timer for 10 minutes",
+        "set a timer for 3 hours",
+        "set a bread timer for an hour",
+        "set an alarm for 6:45",
+        "set an alarm for 8:30",
+    ):
+        await person.says(text)
+    for text, title in (
+        ("cancel the pasta timer", "The pasta timer"),
+        ("cancel the three hour timer", "The 3 h timer"),
+        ("stop my timer", "The bread timer"),
+        ("delete my 6:45 alarm", "The 06:45 alarm"),
+    ):
+        name, _, said = done(await person.says(text))
+        assert name.endswith(".cancelled")
+        assert said == f"{title} is cancelled."
+    assert len(person.scheduler.jobs("timers")) == 1
+
+
+async def test_an_ambiguous_cancel_lists_them_and_cancels_none(person: Person) -> None:
+    await person.says("set a pasta timer for 10 minutes")
+    await person.says("set a bread timer for 20 minutes")
+    question = asked_back(await person.says("cancel the timer"))
+    assert "the pasta timer and the bread timer" in question
+    assert 'no timer called "soup"' in asked_back(await person.says("cancel the soup timer"))
+    assert len(person.scheduler.jobs("timers")) == 2
+    assert done(await person.says("cancel both timers"))[1]["count"] == 2
+    assert person.scheduler.jobs("timers") == []
+    assert "no timer to cancel" in asked_back(await person.says("cancel the timer"))
+
+
+async def test_cancelling_all_alarms_leaves_the_timers(person: Person) -> None:
+    await person.says("set a timer for 10 minutes")
+    await person.says("set alarms for 6 and 7")
+    assert done(await person.says("delete all alarms"))[1]["count"] == 2
+    assert [job.payload["kind"] for job in person.scheduler.jobs("timers")] == ["timer"]
+
+
+async def test_a_repeating_alarm_is_left_out_once_for_a_day_and_cancelled_without_one(person: Person) -> None:
+    await person.says("wake me every day at 6:40")
+    (before,) = person.scheduler.jobs("timers")
+    name, _, _ = done(await person.says("don't wake me tomorrow"))
+    assert name == "alarm.skipped"
+    (after,) = person.scheduler.jobs("timers")
+    assert before.due is not None
+    assert after.due is not None
+    assert after.rule == before.rule
+    tomorrow = datetime.now(BERLIN).date() + timedelta(days=1)
+    assert after.due.astimezone(BERLIN).date() == tomorrow + timedelta(days=1)
+    assert done(await person.says("cancel my alarm"))[0] == "alarm.cancelled"
+
+
+# --- While they run --------------------------------------------------------------------------------------------------
+
+
+async def test_a_paused_timer_keeps_what_is_left_and_runs_on(person: Person) -> None:
+    await person.says("set a pasta timer for 10 minutes")
+    assert done(await person.says("pause the pasta timer"))[2] == "The pasta timer is paused with 10 min left."
+    assert person.scheduler.jobs("timers")[0].due is None
+    assert "paused with 10 min left" in done(await person.says("how long is left on the pasta timer"))[2]
+    name, slots, _ = done(await person.says("resume the timer"))
+    assert name == "timer.resumed"
+    left = datetime.fromisoformat(slots["due"]) - datetime.now(BERLIN)
+    assert timedelta(minutes=9) < left <= timedelta(minutes=10)
+
+
+async def test_a_timer_is_made_longer_and_shorter_but_not_past(person: Person) -> None:
+    await person.says("set a pasta timer for 10 minutes")
+    assert done(await person.says("add 5 minutes to the pasta timer"))[1]["seconds"] == 900
+    assert done(await person.says("make the pasta timer 2 minutes shorter"))[1]["seconds"] == 780
+    with pytest.raises(QueryError) as caught:
+        await person.says("take an hour off the timer")
+    assert caught.value.reason == "TIME_IN_PAST"
+    left = done(await person.says("how much time is left"))[1]["left_s"]
+    assert 770 < left <= 780
+
+
+async def test_an_alarm_is_moved_and_keeps_repeating(person: Person) -> None:
+    await person.says("wake me every weekday at 6:45")
+    name, slots, text = done(await person.says("move the 6:45 alarm to 7:15"))
+    assert name == "alarm.changed"
+    assert slots["recurrence"] == {"frequency": "weekly", "weekdays": [0, 1, 2, 3, 4], "hour": 7, "minute": 15}
+    assert "every weekday at 07:15" in text
+    (job,) = person.scheduler.jobs("timers")
+    assert job.due is not None
+    assert (job.due.astimezone(BERLIN).hour, job.due.astimezone(BERLIN).minute) == (7, 15)
+
+
+async def test_a_reminder_that_is_moved_to_another_day_keeps_its_time_of_day(person: Person) -> None:
+    await person.says("remind me to call the dentist tomorrow at 15:20")
+    _, slots, _ = done(await person.says("move my dentist reminder to friday"))
+    due = datetime.fromisoformat(slots["due"])
+    assert (due.weekday(), due.hour, due.minute) == (4, 15, 20)
+
+
+# --- Going off -------------------------------------------------------------------------------------------------------
+
+
+async def test_what_goes_off_is_published_and_can_be_snoozed(person: Person) -> None:
+    heard: asyncio.Queue[Fired] = asyncio.Queue()
+    subscribe(person.scheduler, heard.put)
+    assert "Nothing has gone off" in asked_back(await person.says("snooze"))
+    await person.says("set a pasta timer for 1 second")
+    fired = await asyncio.wait_for(heard.get(), 20)
+    assert (fired.kind, fired.name, fired.text) == ("timer", "pasta", "Pasta timer is up")
+    assert fired.due.utcoffset() == datetime.now(BERLIN).utcoffset()
+    assert person.scheduler.jobs("timers") == []
+    name, slots, text = done(await person.says("snooze for 5 minutes"))
+    assert (name, slots["name"]) == ("timer.snoozed", "pasta")
+    assert text.endswith("for 5 min.")
+    assert [job.payload["name"] for job in person.scheduler.jobs("timers")] == ["pasta"]
+
+
+async def test_a_reminder_that_was_missed_says_how_late_it_is(tmp_path: Path) -> None:
+    database = tmp_path / "expertd.db"
+    scheduler = Scheduler(database)
+    await scheduler.start()
+    await Person(scheduler).says("remind me to call mum in 10 minutes")
+    await scheduler.stop()
+    connection = sqlite3.connect(database)
+    due = datetime.now(UTC) - timedelta(hours=2, minutes=5)
+    connection.execute("UPDATE schedule_jobs SET due = ?", (due.isoformat(timespec="microseconds"),))
+    connection.commit()
+    connection.close()
+
+    heard: asyncio.Queue[Fired] = asyncio.Queue()
+    scheduler = Scheduler(database)
+    subscribe(scheduler, heard.put)
+    await scheduler.start()
+    fired = await asyncio.wait_for(heard.get(), 20)
+    await scheduler.stop()
+    assert fired.text.startswith("call mum (2 h 5 min late, due at ")
+    assert timedelta(hours=2, minutes=4) < fired.late < timedelta(hours=2, minutes=6)
+    assert heard.empty()
