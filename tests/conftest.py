@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,10 @@ class Daemon:
     runtime: Path
     environment: dict[str, str]
     config: Path
+    log: Path
+    # What the daemon's command line is put behind: a small disk, say.
+    prefix: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
-    log: Path = field(default_factory=Path)
 
     @property
     def socket(self) -> Path:
@@ -90,7 +92,7 @@ class Daemon:
 
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "expertd.daemon.main", "--config", str(self.config)],
+                [*self.prefix, sys.executable, "-m", "expertd.daemon.main", "--config", str(self.config)],
                 env=self.environment,
                 stdout=log,
                 stderr=log,
@@ -144,13 +146,22 @@ class Daemon:
 
 
 @contextmanager
-def running_daemon(folder: Path, trunk_root: Path, settings: str = "", **environment: str) -> Iterator[Daemon]:
+def running_daemon(
+    folder: Path, trunk_root: Path, settings: str = "", disk_mb: int = 0, **environment: str
+) -> Iterator[Daemon]:
+    """disk_mb: the daemon sees its state folder as a file system of its own, of that size; 0: an ordinary folder."""
     state, runtime = folder / "state", Path(f"/tmp/expertd-test-{os.getpid()}-{folder.name[-20:]}")
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     runtime.mkdir(mode=0o700, exist_ok=True)
-    trunk = state / "trunk"
-    if not trunk.exists():
-        trunk.symlink_to(trunk_root)
+    link_trunk = f"ln -sfn '{trunk_root}' '{state}/trunk'"
+    prefix: tuple[str, ...] = ()
+    if disk_mb:
+        script = f"mount -t tmpfs -o size={disk_mb}m tmpfs '{state}' && {link_trunk} && exec \"$@\""
+        prefix = ("unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh")
+        if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode != 0:
+            pytest.skip("this machine does not let us mount a small file system")
+    else:
+        subprocess.run(["sh", "-c", link_trunk], check=True)
     config = folder / "expertd.toml"
     config.write_text(f'state_dir = "{state}"\nsocket = "{runtime / "expertd.sock"}"\n{settings}')
     inherited = {
@@ -158,7 +169,7 @@ def running_daemon(folder: Path, trunk_root: Path, settings: str = "", **environ
         for key, value in os.environ.items()
         if not key.startswith(("OPENAI_", "EXPERTD_", "XDG_", "NOTIFY_")) and key != "DBUS_SESSION_BUS_ADDRESS"
     }
-    daemon = Daemon(state, runtime, {**inherited, **environment}, config, log=folder / "daemon.log")
+    daemon = Daemon(state, runtime, {**inherited, **environment}, config, folder / "daemon.log", prefix)
     try:
         daemon.start()
         yield daemon
@@ -182,8 +193,8 @@ def start_daemon(tmp_path: Path, trunk_root: Path) -> Iterator[Callable[..., Dae
 
     with ExitStack() as stack:
 
-        def start(settings: str = "", **environment: str) -> Daemon:
-            return stack.enter_context(running_daemon(tmp_path, trunk_root, settings, **environment))
+        def start(settings: str = "", disk_mb: int = 0, **environment: str) -> Daemon:
+            return stack.enter_context(running_daemon(tmp_path, trunk_root, settings, disk_mb, **environment))
 
         yield start
 

@@ -1,0 +1,293 @@
+"""The daemon's process: startup → serve → shutdown. Introduces the rooms to each other; decides nothing else.
+
+A first SIGTERM or SIGINT drains: no new calls, those in flight finish within the grace. A second one forces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from tzlocal import get_localzone
+
+from expertd.experts.errors import StoreError
+from expertd.experts.fleet import Fleet, VersionStatus
+from expertd.experts.fleet import Limits as FleetLimits
+from expertd.experts.kinds import forecast, linear, skill
+from expertd.experts.models import Models
+from expertd.experts.schedule import Scheduler
+from expertd.experts.servable import Host
+from expertd.experts.skills import timers
+from expertd.experts.store import Store
+from expertd.router.background import Background
+from expertd.router.encoder import Encoder, TrunkError, pinned
+from expertd.router.index import RouteIndex
+
+from .assistant import AssistantService
+from .checks import Checks
+from .config import UNSET, Config, ConfigError, dump, load
+from .engine import Engine
+from .events import Broker, ExpertChangedEvent, FiredEvent
+from .logs import set_up_logging
+from .notify import Desktop, Supervisor
+from .operations import FleetService
+from .routing import Indexer, Trunk
+from .server import Server
+from .shipped import SHIPPED, Shipped
+from .singleton import AlreadyRunningError, SocketLock
+from .titan import Titan, TitanSettings
+from .traces import Traces
+from .workers import Patience, WorkerSettings, gguf_loader
+
+log = logging.getLogger("expertd.daemon.main")
+
+# systemd's own numbers for "configuration" and "temporary" trouble (sysexits.h).
+EXIT_CONFIG = 78
+EXIT_UNAVAILABLE = 69
+EXIT_ALREADY_RUNNING = 75
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the daemon in the foreground; returns the process's exit status."""
+    started = time.time()
+    options = _parser().parse_args(arguments)
+    try:
+        config = load(options.config, os.environ)
+        if options.print_config:
+            sys.stdout.write(dump(config))
+            return 0
+        set_up_logging(config.log_level, config.log_format)
+        config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with SocketLock.acquire(config.socket):
+            _prepare_trunk(config)
+            return asyncio.run(_run(config, started))
+    except ConfigError as error:
+        _complain(error)
+        return EXIT_CONFIG
+    except AlreadyRunningError as error:
+        _complain(error)
+        return EXIT_ALREADY_RUNNING
+    except (OSError, StoreError, TrunkError, subprocess.CalledProcessError) as error:
+        _complain(error)
+        return EXIT_UNAVAILABLE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="expertd", description="Hosts small expert models and routes requests to them."
+    )
+    parser.add_argument("--config", type=Path, help="the configuration file")
+    parser.add_argument("--print-config", action="store_true", help="print the effective configuration and end")
+    return parser
+
+
+def _complain(error: Exception) -> None:
+    sys.stderr.write(f"expertd: {error}\n")
+
+
+def _prepare_trunk(config: Config) -> None:
+    """Makes the trunk once, in a process of its own. Raises: CalledProcessError."""
+    if (config.trunk_root / pinned().id / "trunk.toml").is_file():
+        return
+    command = [sys.executable, "-m", "expertd.distill.trunk", "--out", str(config.trunk_root)]
+    if config.trunk.folder != UNSET:
+        command += ["--folder", str(config.trunk.folder)]
+    subprocess.run([*command, "--hub", config.trunk.hub], check=True)
+
+
+async def _run(config: Config, began: float) -> int:
+    """startup → serve → shutdown. began: when the process did, seconds since the epoch."""
+    stop = _signals()
+    supervisor = Supervisor(os.environ)
+    async with AsyncExitStack() as house:
+        server, engine = await _start(config, house, datetime.fromtimestamp(began, UTC))
+        log.info("ready on %s after %.2f s", config.socket, time.time() - began)
+        supervisor.ready(f"ready on {config.socket}")
+        watchdog = asyncio.create_task(supervisor.keep_alive())
+        await stop.wait()
+        log.info("stopping: no new calls; those in flight have %g s", config.shutdown.grace_s)
+        supervisor.stopping()
+        await server.stop(config.shutdown.grace_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                await engine.drained()
+        watchdog.cancel()
+    log.info("stopped")
+    return 0
+
+
+async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tuple[Server, Engine]:
+    """Opens everything, inside out; `house` closes it again in the opposite order.
+
+    Raises: OSError, StoreError, TrunkError when something that the daemon cannot do without is missing.
+    """
+    # The two slow ones side by side: the encoder reads 23 MB while the store checks its bundles.
+    opening = asyncio.create_task(asyncio.to_thread(Encoder.open, config.trunk_root))
+    traces = Traces.open(
+        config.database,
+        keep_text=config.traces.keep_text,
+        keep_days=config.traces.keep_days,
+        max_rows=config.traces.max_rows,
+        enabled=config.traces.enabled,
+    )
+    house.callback(traces.close)
+    events = Broker()
+    house.callback(events.close)
+    store = await asyncio.to_thread(Store.open, config.state_dir, trunk_id=pinned().id)
+    house.callback(store.close)
+    for repair in store.repairs:
+        log.warning("store: %s", repair)
+    models = Models.open(config.models_root)
+    scheduler = Scheduler(config.database)
+    desktop = Desktop(os.environ)
+    house.push_async_callback(desktop.close)
+    titan = Titan(_titan_settings(config))
+    house.push_async_callback(titan.close)
+
+    trunk = Trunk(await opening)
+    house.callback(trunk.close)
+    indexer = Indexer(
+        trunk,
+        Background.load(),
+        config.state_dir / "cache",
+        reject_in_scope=config.router.reject_in_scope,
+    )
+    server = Server(config.socket, max_message_bytes=config.limits.max_message_bytes)
+
+    def observe(status: VersionStatus) -> None:
+        slot = fleet.view.slots.get(status.expert)
+        server.report_expert(status.expert, serving=slot is not None and slot.absence is None)
+        events.publish(
+            ExpertChangedEvent(
+                expert=status.expert, version=status.version, state=str(status.state), reason=status.reason
+            )
+        )
+
+    fleet: Fleet[RouteIndex] = Fleet(
+        store,
+        Host(config.state_dir, config.database, scheduler, _now),
+        loaders={
+            "forecast": forecast.load,
+            "gguf": gguf_loader(_worker_settings(config), models),
+            "linear": linear.load,
+            "skill": skill.load,
+        },
+        workers=frozenset({"gguf"}),
+        encode=trunk.encode,
+        reindex=indexer.index,
+        empty=indexer.empty(),
+        observe=observe,
+        limits=FleetLimits(keep_versions=config.experts.keep_versions),
+    )
+    timers.subscribe(scheduler, partial(_announce, events, desktop if config.notifications.desktop else None))
+    await scheduler.start()
+    house.push_async_callback(scheduler.stop)
+    house.push_async_callback(fleet.close)
+    shipped = Shipped(store, _folders(config), config.state_dir)
+    await fleet.start(await asyncio.to_thread(shipped.bundles))
+
+    engine = Engine(fleet=fleet, encode=trunk.encode, titan=titan, traces=traces, clock=_now, limits=config.limits)
+    checks = Checks(
+        config=config, fleet=fleet, traces=traces, trunk_id=trunk.encoder.id, titan=titan.problem, started=started
+    )
+    await server.start(
+        AssistantService(engine, events, traces, zone=_zone(config), locale=config.locale),
+        FleetService(
+            fleet=fleet,
+            store=store,
+            shipped=shipped,
+            models=models,
+            titan=titan,
+            traces=traces,
+            events=events,
+            check=checks.status,
+        ),
+    )
+    house.push_async_callback(server.stop, 0)
+    return server, engine
+
+
+async def _announce(events: Broker, desktop: Desktop | None, fired: timers.Fired) -> None:
+    """Tells whoever listens, and shows it on the desktop."""
+    events.publish(
+        FiredEvent(id=fired.id, kind=fired.kind, name=fired.name, text=fired.text, due=fired.due, late=fired.late)
+    )
+    if desktop is not None:
+        await desktop.notify(
+            fired.kind.capitalize(), fired.text, urgent=fired.kind == "alarm", sound="alarm-clock-elapsed"
+        )
+
+
+def _folders(config: Config) -> tuple[Path, ...]:
+    """Where bundles are taken in from."""
+    return (SHIPPED,) if config.experts.drop_in == UNSET else (SHIPPED, config.experts.drop_in)
+
+
+def _titan_settings(config: Config) -> TitanSettings:
+    titan = config.titan
+    return TitanSettings(
+        runtime_dir=config.runtime_dir,
+        enabled=titan.enabled,
+        base_url=titan.base_url,
+        model=titan.model,
+        api_key_env=titan.api_key_env,
+        api_key_file=None if titan.api_key_file == UNSET else titan.api_key_file,
+        timeout_s=titan.timeout_s,
+        max_retries=titan.max_retries,
+        socket=None if titan.socket == UNSET else titan.socket,
+        hub=config.models.hub,
+    )
+
+
+def _worker_settings(config: Config) -> WorkerSettings:
+    text = config.text
+    return WorkerSettings(
+        runtime_dir=config.runtime_dir,
+        threads=text.threads,
+        context_tokens=text.context_tokens,
+        max_tokens=text.max_tokens,
+        patience=Patience(start_timeout_s=text.start_timeout_s),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _zone(config: Config) -> Callable[[], ZoneInfo]:
+    """The configured zone, else the machine's."""
+    if config.time_zone:
+        fixed = ZoneInfo(config.time_zone)
+        return lambda: fixed
+    return get_localzone
+
+
+def _signals() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process at once."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    return stop
+
+
+if __name__ == "__main__":
+    sys.exit(main())

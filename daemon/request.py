@@ -1,0 +1,103 @@
+"""What is asked, checked and taken apart. Knows no expert, no wire, no router."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from expertd.experts.errors import QueryError
+from expertd.experts.values import Document, Series
+
+from .config import LimitsConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request. expert: set when the caller names it; `text` may be empty then. local_only: it never leaves here."""
+
+    text: str
+    zone: ZoneInfo
+    locale: str
+    expert: str = ""
+    intent: str = ""
+    series: Series | None = None
+    document: Document | None = None
+    session: str = ""
+    app: str = ""
+    local_only: bool = False
+
+
+def check(ask: Ask, limits: LimitsConfig) -> None:
+    """Raises: QueryError naming the field, the rule and the way out."""
+    if not ask.text.strip() and not (ask.expert and (ask.series is not None or ask.document is not None)):
+        raise QueryError("the text is empty; say what is wanted, in words", reason="EMPTY_TEXT", field="input.text")
+    _check_text(ask.text, "input.text", limits.max_text_chars, "send long texts as a document")
+    if ask.document is not None:
+        _check_text(ask.document.text, "input.document.text", limits.max_document_chars, "send it in parts")
+    if ask.series is not None:
+        _check_series(ask.series, limits.max_series_points)
+
+
+def _check_text(text: str, field: str, most_chars: int, way_out: str) -> None:
+    if len(text) > most_chars:
+        raise QueryError(
+            f"{field}: {len(text):,} characters; at most {most_chars:,} are read; {way_out}",
+            reason="TEXT_TOO_LONG",
+            field=field,
+        )
+    if "\0" in text:
+        raise QueryError(
+            f"{field}: holds a NUL character at {text.index(chr(0))}; text has none, is it a binary file?",
+            reason="NUL_IN_TEXT",
+            field=field,
+        )
+
+
+def _check_series(series: Series, most_points: int) -> None:
+    field = "input.series.values"
+    if len(series.values) == 0:
+        raise QueryError("the series is empty; give at least one number", reason="SERIES_EMPTY", field=field)
+    if len(series.values) > most_points:
+        raise QueryError(
+            f"the series has {len(series.values):,} points; at most {most_points:,} are read: send the newest ones",
+            reason="SERIES_TOO_LONG",
+            field=field,
+        )
+    infinite = np.isinf(series.values)
+    if infinite.any():
+        raise QueryError(
+            f"the series holds an infinity at point {int(np.argmax(infinite)) + 1}; use NaN for a gap",
+            reason="SERIES_NOT_FINITE",
+            field=field,
+        )
+
+
+# --- The instruction and what it is about ----------------------------------------------------------------------------
+
+# Before a payload stands an instruction, at most this long: "check this message for spam".
+_MOST_INSTRUCTION_CHARS = 200
+_QUOTED = re.compile(r"[\"“„«](?P<payload>[^\"“”„«»]{15,})[\"”“»]")
+# A colon before a blank ends an instruction of two words or more; in "7:30" and "http://" none follows.
+_COLON = re.compile(r"^(?P<instruction>\S+(?:\s+\S+)+?)\s*:\s+(?P<payload>\S.*)$", re.DOTALL)
+
+
+def split(text: str) -> tuple[str, str | None]:
+    """The instruction, which is routed, and the payload that it is about, if one is set apart.
+
+    A payload stands after a colon, in quotation marks, or on the lines after the first: in "is this spam: you have won"
+    the instruction is "is this spam". Hundreds of words of payload would otherwise drown three of instruction.
+    """
+    text = text.strip()
+    first, _, rest = text.partition("\n")
+    if rest.strip() and len(first) <= _MOST_INSTRUCTION_CHARS:
+        return first.strip().rstrip(":").rstrip(), rest.strip()
+    if quoted := _QUOTED.search(text):
+        instruction = " ".join((text[: quoted.start()] + " " + text[quoted.end() :]).split()).rstrip(" :")
+        if 0 < len(instruction) <= _MOST_INSTRUCTION_CHARS:
+            return instruction, quoted["payload"].strip()
+    if (parts := _COLON.match(text)) and len(parts["instruction"]) <= _MOST_INSTRUCTION_CHARS:
+        return parts["instruction"], parts["payload"].strip()
+    return text, None

@@ -1,0 +1,83 @@
+"""What is to serve when the daemon starts: the store's current versions, and what came along with a new release.
+
+A shipped expert that the operator removed stays away until it is installed again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from expertd.experts import errors
+from expertd.experts.bundle import MANIFEST, Bundle
+from expertd.experts.store import Store
+
+log = logging.getLogger(__name__)
+
+SHIPPED = Path(errors.__file__).parent / "bundles"
+
+
+class Shipped:
+    """folders: where bundles lie that are taken in by themselves. state: where removals are remembered."""
+
+    def __init__(self, store: Store, folders: tuple[Path, ...], state: Path) -> None:
+        self._store = store
+        self._folders = folders
+        self._removed_file = state / "removed.txt"
+
+    def bundles(self) -> list[Bundle]:
+        """One version per expert, the newest that came along or else the current one. What breaks a rule is logged."""
+        fresh = {bundle.manifest.name: bundle for bundle in self._take_in()}
+        current: dict[str, Bundle] = {}
+        for name in self._store.experts():
+            version = self._store.current(name)
+            if version is None or name in fresh:
+                continue
+            try:
+                current[name] = self._store.bundle(name, version)
+            except (errors.BundleError, errors.StoreError) as error:
+                log.error("%s %d is not served: %s", name, version, error)
+        return [*current.values(), *fresh.values()]
+
+    def remove(self, name: str) -> None:
+        """Remembers that this expert is not wanted. Raises: StoreError when it cannot be written."""
+        self._remember(self._removed() | {name})
+
+    def restore(self, name: str) -> None:
+        """It was installed again. Raises: StoreError when it cannot be written."""
+        if name in (removed := self._removed()):
+            self._remember(removed - {name})
+
+    def _take_in(self) -> Iterator[Bundle]:
+        removed = self._removed()
+        for folder in self._candidates():
+            try:
+                manifest = tomllib.loads((folder / MANIFEST).read_text("utf-8"))
+                name, version = str(manifest.get("name")), manifest.get("version")
+                # A look at two fields spares reading what is here already; `admit` believes nothing.
+                if name not in removed and not (isinstance(version, int) and version <= self._store.highest(name)):
+                    yield self._store.admit(folder)
+            except (OSError, ValueError, errors.BundleError, errors.StoreError) as error:
+                log.warning("%s is not taken in: %s", folder, error)
+
+    def _candidates(self) -> Iterator[Path]:
+        for home in self._folders:
+            if home.is_dir():
+                yield from sorted(folder for folder in home.iterdir() if (folder / MANIFEST).is_file())
+
+    def _removed(self) -> frozenset[str]:
+        try:
+            return frozenset(self._removed_file.read_text("utf-8").split())
+        except OSError:
+            return frozenset()
+
+    def _remember(self, names: frozenset[str]) -> None:
+        part = self._removed_file.with_suffix(".part")
+        try:
+            part.write_text("".join(f"{name}\n" for name in sorted(names)), "utf-8")
+            os.replace(part, self._removed_file)
+        except OSError as error:
+            raise errors.StoreError(f"{self._removed_file}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,338 @@
+"""The two journeys of the design, whole: a request from the command line to its answer, and a version from its folder
+to serving and back; with the real daemon, the real client, real models."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from expertd.client import Client, ExpertdError
+from expertd.experts.bundle import seal
+from expertd.v1 import assistant_pb2 as pb
+
+ROOT = Path(__file__).resolve().parent.parent
+SPAM_2 = ROOT / "bundles" / "spam-2"
+WON = "Congratulations! You have been chosen for a FREE holiday, claim now by calling 0906 555 0199, 150p/min"
+
+
+def answer_of(daemon: Any, *arguments: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(daemon.expertctl(*arguments, "--json").stdout)
+    return document.get("answer", document)
+
+
+@pytest.fixture
+def load_csv(tmp_path: Path) -> Path:
+    rows = [
+        f"2026-03-{day + 1:02d}T{hour:02d}:00:00,{500 + 200 * math.sin(hour / 24 * 2 * math.pi) + 3 * (day % 3):.1f}"
+        for day in range(14)
+        for hour in range(24)
+    ]
+    path = tmp_path / "load.csv"
+    path.write_text("time,load\n" + "\n".join(rows) + "\n")
+    return path
+
+
+# --- The journey of a request ----------------------------------------------------------------------------------------
+
+
+def test_an_alarm_is_scheduled_and_listed_and_cancelled(daemon: Any) -> None:
+    made = answer_of(daemon, "ask", "wake me at 7:30 tomorrow")
+    assert made["expert"] == "timers"
+    assert made["action"]["name"] == "alarm.created"
+    assert "07:30" in made["action"]["slots"]["due"]
+    assert made["decision"]["confidence"] > 0.5
+    assert len(made["trace_id"]) == 26
+    assert "07:30" in answer_of(daemon, "ask", "which alarms are set")["text"]
+    assert answer_of(daemon, "ask", "cancel all my alarms")["action"]["name"] == "alarm.cancelled"
+
+
+def test_spam_is_told_from_what_is_wanted(daemon: Any) -> None:
+    spam = answer_of(daemon, "ask", f"is this spam: {WON}")
+    assert (spam["expert"], spam["label"]["label"]) == ("spam", "spam")
+    assert spam["label"]["probability"] > 0.9
+    ham = answer_of(daemon, "ask", "is this spam: Running ten minutes late, could you order me a coffee please?")
+    assert (ham["expert"], ham["label"]["label"]) == ("spam", "ham")
+
+
+def test_a_series_is_forecast_with_quantiles_and_drawn(daemon: Any, load_csv: Path) -> None:
+    answer = answer_of(daemon, "ask", "forecast the next 24 hours", "--series", str(load_csv))
+    assert answer["expert"] == "forecast"
+    levels, quantiles = answer["forecast"]["levels"], answer["forecast"]["quantiles"]
+    assert len(levels) == len(quantiles)
+    assert all(len(row["values"]) == 24 for row in quantiles)
+    median = quantiles[levels.index(0.5)]["values"]
+    assert max(median) > 650
+    assert min(median) < 350, "the daily season goes on"
+    assert answer["forecast"]["season"] == 24
+    shown = daemon.expertctl("ask", "forecast the next 24 hours", "--series", str(load_csv)).stdout
+    assert len(shown.splitlines()) > 5, "a plot stands under the text"
+
+
+def test_the_calculator_and_the_system_answer(daemon: Any) -> None:
+    assert "441" in answer_of(daemon, "ask", "what's 18% of 2450")["text"]
+    memory = answer_of(daemon, "ask", "how much memory is free")
+    assert memory["expert"] == "system"
+    assert any(unit in memory["text"] for unit in ("GB", "GiB", "MB", "MiB"))
+
+
+def test_the_clock_knows_other_zones(daemon: Any) -> None:
+    answer = answer_of(daemon, "ask", "what time is it in Tokyo")
+    assert answer["expert"] == "clock"
+    assert ":" in answer["text"]
+
+
+def test_what_no_expert_can_do_is_refused_honestly_without_a_titan(daemon: Any) -> None:
+    done = daemon.expertctl("ask", "explain the politics of the Hanseatic League", check=False)
+    assert done.returncode == 4
+    assert done.stdout == ""
+    assert "titan" in done.stderr
+    assert "OPENAI_API_KEY" in done.stderr or "api_key" in done.stderr, "the way out is named"
+
+
+def test_a_text_without_a_model_says_how_to_get_one(daemon: Any, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("We met on Monday. The roof leaks. Ana calls the roofer, Tom pays, we meet again in May.\n" * 5)
+    done = daemon.expertctl("ask", "summarise this", "--file", str(notes), check=False)
+    assert done.returncode == 4
+    assert "expertctl models pull" in done.stderr
+    assert "expertctl models adopt" in done.stderr
+    models = json.loads(daemon.expertctl("models", "list", "--json").stdout)["models"]
+    assert models[0]["availability"] == "AVAILABILITY_DOWNLOADABLE"
+
+
+def test_the_decision_alone_has_no_effect(daemon: Any) -> None:
+    decision = json.loads(daemon.expertctl("route", "set a timer for ten minutes", "--json").stdout)["decision"]
+    assert (decision["expert"], decision["verdict"]) == ("timers", "VERDICT_ROUTED")
+    with Client(daemon.socket) as client:
+        answer = client.ask("list my timers")
+    assert "no" in answer.text.lower()
+
+
+def test_a_stream_tells_the_decision_first_and_the_whole_answer_last(daemon: Any) -> None:
+    with Client(daemon.socket) as client:
+        parts = [type(part).__name__ for part in client.stream("what is 6 times 7")]
+    assert parts[0] == "Decision"
+    assert parts[-1] == "Answer"
+
+
+def test_every_request_leaves_a_trace_without_its_words(daemon: Any) -> None:
+    answer = answer_of(daemon, "ask", "what is the square root of 1764")
+    (trace,) = json.loads(daemon.expertctl("traces", "--id", answer["trace_id"], "--json").stdout)["traces"]
+    assert (trace["expert"], trace["outcome"], trace["verdict"]) == ("calculator", "answered", "routed")
+    assert not trace.get("text")
+    daemon.expertctl("feedback", answer["trace_id"], "good")
+    (trace,) = json.loads(daemon.expertctl("traces", "--id", answer["trace_id"], "--json").stdout)["traces"]
+    assert trace["feedback"].startswith("good")
+    for path in daemon.state.glob("expertd.db*"):
+        assert b"square root of 1764" not in path.read_bytes()
+
+
+def test_a_timer_fires_as_an_event(daemon: Any) -> None:
+    fired: list[pb.EventsResponse] = []
+    listening = threading.Event()
+
+    def listen() -> None:
+        with Client(daemon.socket) as client:
+            for event in client.events():
+                if event.WhichOneof("event") == "subscribed":
+                    listening.set()
+                if event.WhichOneof("event") == "fired":
+                    fired.append(event)
+                    return
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    assert listening.wait(10)
+    daemon.expertctl("ask", "set a timer for 1 second called pasta")
+    listener.join(15)
+    assert fired, "the timer never fired"
+    assert (fired[0].fired.kind, fired[0].fired.name) == ("timer", "pasta")
+
+
+# --- The journey of a version ----------------------------------------------------------------------------------------
+
+
+def serving(daemon: Any, name: str) -> int:
+    return int(json.loads(daemon.expertctl("show", name, "--json").stdout)["expert"]["serving_version"])
+
+
+def test_a_new_version_replaces_the_old_one_under_load_and_rolls_back(daemon: Any) -> None:
+    """Callers never stop; none of their calls fails, and each answer names a version that was promoted."""
+    done = threading.Event()
+    versions: set[int] = set()
+    failures: list[Exception] = []
+
+    def call() -> None:
+        with Client(daemon.socket) as client:
+            while not done.is_set():
+                try:
+                    versions.add(client.ask(f"is this spam: {WON}").version)
+                except ExpertdError as error:
+                    failures.append(error)
+
+    callers = [threading.Thread(target=call) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    try:
+        daemon.expertctl("install", str(SPAM_2))
+        assert serving(daemon, "spam") == 2
+        for _ in range(5):
+            daemon.expertctl("rollback", "spam")
+            assert serving(daemon, "spam") == 1
+            daemon.expertctl("promote", "spam", "2")
+            assert serving(daemon, "spam") == 2
+        daemon.expertctl("rollback", "spam")
+    finally:
+        done.set()
+        for caller in callers:
+            caller.join()
+    assert failures == []
+    assert versions == {1, 2}
+
+
+def altered_spam(folder: Path, version: int) -> Path:
+    target = folder / f"spam-{version}"
+    shutil.copytree(SPAM_2, target)
+    manifest = target / "expert.toml"
+    manifest.write_text(manifest.read_text().replace("version = 2", f"version = {version}"))
+    return target
+
+
+def test_a_version_whose_golden_examples_fail_never_serves(daemon: Any, tmp_path: Path) -> None:
+    before = serving(daemon, "spam")
+    bundle = altered_spam(tmp_path, 7)
+    golden = bundle / "golden.jsonl"
+    rows = [json.loads(line) for line in golden.read_text().splitlines()]
+    rows[0]["expect"] = {"type": "label", "label": "neither"}
+    golden.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    seal(bundle)
+    done = daemon.expertctl("install", str(bundle), check=False)
+    assert done.returncode == 1
+    assert "golden.jsonl line 1" in done.stderr
+    assert serving(daemon, "spam") == before
+
+
+def test_a_version_with_a_wrong_hash_never_serves(daemon: Any, tmp_path: Path) -> None:
+    before = serving(daemon, "spam")
+    bundle = altered_spam(tmp_path, 8)
+    seal(bundle)
+    with (bundle / "intents.jsonl").open("a") as file:
+        file.write('{"intent": "check", "text": "slipped in afterwards"}\n')
+    done = daemon.expertctl("install", str(bundle), check=False)
+    assert done.returncode == 1
+    assert "intents.jsonl" in done.stderr
+    assert "sha256" in done.stderr
+    assert serving(daemon, "spam") == before
+    assert not list((daemon.state / "incoming").iterdir())
+
+
+def test_what_serves_survives_a_restart_and_so_do_timers(start_daemon: Any) -> None:
+    daemon = start_daemon()
+    daemon.expertctl("install", str(SPAM_2))
+    daemon.expertctl("ask", "remind me to water the plants in 3 hours")
+    assert daemon.stop() == 0
+    daemon.start()
+    assert serving(daemon, "spam") == 2
+    assert "plants" in answer_of(daemon, "ask", "list my reminders")["text"]
+
+
+def test_a_killed_daemon_comes_back_whole_and_fires_what_it_missed(start_daemon: Any) -> None:
+    daemon = start_daemon()
+    daemon.expertctl("ask", "set a timer for 2 seconds called missed")
+    daemon.expertctl("ask", "wake me at 6 tomorrow")
+    daemon.stop(9)
+    time.sleep(2.5)
+    daemon.start()
+    with sqlite3.connect(daemon.state / "expertd.db") as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert "06:00" in answer_of(daemon, "ask", "which alarms do I have")["text"]
+    deadline = time.monotonic() + 20
+    while "missed" in answer_of(daemon, "ask", "list my timers")["text"]:
+        assert time.monotonic() < deadline, "the missed timer never fired"
+        time.sleep(0.2)
+
+
+# --- Text and titan: the same journey through other processes ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from bench.gguf_files import write_chain_model
+
+    return write_chain_model(tmp_path_factory.mktemp("models") / "small.gguf")
+
+
+def test_an_adopted_model_summarises_and_a_killed_worker_comes_back(
+    start_daemon: Any, small_model: Path, tmp_path: Path
+) -> None:
+    daemon = start_daemon()
+    notes = tmp_path / "notes.txt"
+    notes.write_text("We met on Monday. The roof leaks. Ana calls the roofer.\n")
+    daemon.expertctl("models", "adopt", str(small_model))
+    summary = answer_of(daemon, "ask", "summarise this", "--file", str(notes))
+    assert summary["expert"] == "text"
+    assert summary["text"].startswith("Here is a short answer")
+    streamed = daemon.expertctl("ask", "summarise this", "--file", str(notes)).stdout
+    assert streamed.startswith("Here is a short answer")
+
+    shown = json.loads(daemon.expertctl("show", "text", "--json").stdout)["expert"]
+    pid = int(shown["worker_pid"])
+    assert pid != daemon.process.pid
+    os.kill(pid, signal.SIGKILL)
+    assert answer_of(daemon, "ask", "what is 3 plus 4")["text"], "nobody else notices"
+    again = answer_of(daemon, "ask", "summarise this", "--file", str(notes))
+    assert again["text"].startswith("Here is a short answer")
+    daemon.stop()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_what_no_expert_can_do_goes_to_the_titan(start_daemon: Any, small_model: Path) -> None:
+    """The titan is llama.cpp's own server: a real OpenAI-compatible endpoint that nobody here wrote."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "llama_cpp.server", "--model", str(small_model), "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and server.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        daemon = start_daemon(
+            f'[titan]\nbase_url = "http://127.0.0.1:{port}/v1"\nmodel = "small"\n', OPENAI_API_KEY="any"
+        )
+        question = "explain the politics of the Hanseatic League"
+        answer = answer_of(daemon, "ask", question)
+        assert answer["expert"] == "titan"
+        assert answer["text"].startswith("Here is a short answer")
+        assert answer["decision"]["verdict"] == "VERDICT_TITAN"
+        local = daemon.expertctl("ask", question, "--local-only", check=False)
+        assert local.returncode == 4
+        assert "stay on this machine" in local.stderr
+        server.terminate()
+        server.wait(20)
+        gone = daemon.expertctl("ask", question, check=False)
+        assert gone.returncode == 4
+        assert str(port) in gone.stderr, "it says where nobody listened"
+        assert answer_of(daemon, "ask", "what is 3 plus 4")["text"]
+    finally:
+        server.kill()
+        server.wait()
