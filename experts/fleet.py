@@ -169,8 +169,9 @@ class Fleet(Generic[Index]):
                 log.warning("%s %d failed; falling back to %d", name, version, fallback)
                 with contextlib.suppress(ExpertError):
                     await self.install(self._store.bundle(name, fallback))
-        except ExpertError as error:
-            log.info("%s %d: %s", name, version, error)
+        except ExpertError:
+            # Told already, where it happened; it stays absent until somebody brings what is missing.
+            pass
         else:
             if self._store.current(name) != version:
                 await asyncio.to_thread(self._store.promote, name, version)
