@@ -1,0 +1,141 @@
+"""Fits `router/data/background.safetensors`: the statistics of requests in general, from public data sets.
+
+    python -m expertd.distill.background --trunk DIR [--data DIR]
+
+The same data and trunk give the same bytes. Only data sets whose licence lets the fitted model be shipped are read, and
+only their training rows; what is kept are cluster centres and one covariance, no sentence. CARD.md beside the file
+names the sources.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from expertd.router.background import BACKGROUND_FILE
+from expertd.router.encoder import Encoder, TrunkError
+
+Vectors = npt.NDArray[np.float32]
+Row = dict[str, Any]
+
+CLUSTERS = 320
+ROUNDS = 25
+SEED = 20260101
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file of rows. most: take at most so many, evenly spaced; wanted: which rows."""
+
+    file: str
+    text: Callable[[Row], str]
+    most: int
+    wanted: Callable[[Row], bool] = lambda row: True
+
+
+# Their licences and what was taken stand in CARD.md.
+SOURCES = (
+    Source("clinc150/data_full.jsonl.gz", itemgetter("text"), 20_000, lambda row: "train" in row["split"]),
+    Source("banking77/train.jsonl", itemgetter("text"), 2_000),
+    Source("self_instruct/seed_tasks.jsonl", itemgetter("instruction"), 200),
+    Source("gsm8k/train.jsonl.gz", itemgetter("question"), 1_000),
+    Source("strategyqa/train.jsonl", itemgetter("question"), 2_100),
+    Source("routellm/mt_bench_questions.jsonl", lambda row: str(row["turns"][0]), 100),
+    Source("abuse_prompts/advbench_behaviors.jsonl", itemgetter("text"), 300),
+    Source("abuse_prompts/harmbench_text.jsonl", itemgetter("text"), 200),
+    Source("goemotions/train.jsonl.gz", itemgetter("text"), 2_000),
+)
+
+
+def sentences(data: Path, leave_out: str = "") -> list[str]:
+    """Every source's rows, in order; leave_out: skip sources whose path starts so."""
+    found: list[str] = []
+    for source in SOURCES:
+        if leave_out and source.file.startswith(leave_out):
+            continue
+        path = data / source.file
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+            rows = [row for row in map(json.loads, file) if source.wanted(row)]
+        step = max(1.0, len(rows) / source.most)
+        found += [source.text(rows[int(number * step)]) for number in range(min(source.most, len(rows)))]
+    return found
+
+
+def fit(vectors: Vectors, clusters: int = CLUSTERS) -> tuple[Vectors, Vectors, Vectors]:
+    """vectors: float32 (n, d), unit length → centres (k, d), shares (k,), lower-triangular spread (d, d).
+
+    Spherical k-means (Dhillon & Modha, 2001); the covariance is that of all vectors around their own centre.
+    """
+    random = np.random.default_rng(SEED)
+    directions = vectors[random.permutation(len(vectors))[:clusters]].copy()
+    for _ in range(ROUNDS):
+        nearest = (vectors @ directions.T).argmax(axis=1)
+        sums = np.zeros_like(directions)
+        np.add.at(sums, nearest, vectors)
+        empty = np.flatnonzero(np.bincount(nearest, minlength=len(directions)) == 0)
+        sums[empty] = vectors[random.integers(0, len(vectors), len(empty))]
+        directions = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    nearest = (vectors @ directions.T).argmax(axis=1)
+    counts = np.bincount(nearest, minlength=len(directions))
+    filled = counts > 0
+    sums = np.zeros_like(directions)
+    np.add.at(sums, nearest, vectors)
+    centres = sums / np.maximum(counts, 1)[:, None]
+    rest = (vectors - centres[nearest]).astype(np.float64)
+    covariance = rest.T @ rest / len(rest) + 1e-7 * np.eye(vectors.shape[1])
+    spread = np.linalg.cholesky(covariance)
+    return (
+        centres[filled].astype(np.float32),
+        (counts[filled] / len(vectors)).astype(np.float32),
+        spread.astype(np.float32),
+    )
+
+
+def write(path: Path, trunk: str, centres: Vectors, shares: Vectors, spread: Vectors) -> None:
+    """Half precision, the lower triangle alone."""
+    from safetensors.numpy import save_file
+
+    tensors: dict[str, npt.NDArray[Any]] = {
+        "centres": centres.astype(np.float16),
+        "shares": shares.astype(np.float32),
+        "spread": spread[np.tril_indices(len(spread))].astype(np.float16),
+    }
+    # One key alone: safetensors writes several in no fixed order.
+    save_file(tensors, path, {"trunk": trunk})
+
+
+def main(arguments: list[str] | None = None) -> int:
+    root = Path(__file__).resolve().parent.parent
+    data = Path(os.environ.get("EXPERTD_DATA", root.parent / "shared" / "data"))
+    parser = argparse.ArgumentParser(
+        prog="python -m expertd.distill.background", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--trunk", type=Path, required=True, metavar="DIR", help="where trunks are kept")
+    parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="the public data sets")
+    parser.add_argument("--out", type=Path, default=root / "router" / "data" / BACKGROUND_FILE, metavar="FILE")
+    options = parser.parse_args(arguments)
+    try:
+        encoder = Encoder.open(options.trunk, threads=os.cpu_count() or 1)
+        texts = sentences(options.data)
+    except (TrunkError, OSError) as error:
+        print(f"background: {error}", file=sys.stderr)
+        return 1
+    print(f"encoding {len(texts):,} sentences", flush=True)
+    write(options.out, encoder.id, *fit(encoder.encode(texts)))
+    print(f"{options.out}: {options.out.stat().st_size:,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
