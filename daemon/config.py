@@ -72,7 +72,7 @@ class RouterConfig(Struct, frozen=True, kw_only=True):
     cache_entries: sentences whose decision is remembered.
     """
 
-    reject_in_scope: Share = 0.03
+    reject_in_scope: Share = 0.08
     cache_entries: CountFromZero = 4096
 
 

@@ -90,7 +90,7 @@ class _Course:
     outcome: str = ""
     reason: str = ""
     answer_s: float = 0.0
-    abstained: str = ""
+    fallback: str = ""
 
 
 class Engine:
@@ -181,10 +181,9 @@ class Engine:
     async def _invoke(self, course: _Course) -> Reply:
         ask = course.ask
         slot = self._fleet.slot(ask.expert)
-        intents = {intent.name for intent in slot.bundle.intents()} if ask.intent else set()
-        if ask.intent and ask.intent not in intents:
+        if ask.intent and ask.intent not in slot.intents:
             raise QueryError(
-                f"{ask.expert} has no intent {ask.intent!r}; it has {', '.join(sorted(intents))}",
+                f"{ask.expert} has no intent {ask.intent!r}; it has {', '.join(slot.intents)}",
                 reason="UNKNOWN_INTENT",
                 field="intent",
             )
@@ -209,6 +208,7 @@ class Engine:
         if isinstance(outcome, Abstention) and outcome.code != "needs_input":
             if routed.decision is None:
                 raise UnavailableError(f"{routed.expert} abstains: {outcome.reason}", reason="ABSTAINED")
+            course.fallback = f"{routed.expert} abstained ({outcome.code})"
             return await self._ask_titan(course, routed, query, f"{routed.expert} abstained: {outcome.reason}")
         return self._reply(course, routed, outcome, slot.name, slot.version)
 
@@ -228,7 +228,7 @@ class Engine:
 
     async def _ask_titan(self, course: _Course, routed: Routed, query: Query, why: str, reason: str = "") -> Reply:
         """why: no expert of this machine answers. reason: the machine-readable form of it, if it has one."""
-        course.abstained = why
+        course.fallback = course.fallback or (reason if reason else "no expert fits")
         course.expert, course.version = TITAN, 0
         started = time.perf_counter()
         try:
@@ -290,7 +290,9 @@ class Engine:
         try:
             yield course
         except BaseException as error:
-            course.outcome, course.reason = _outcome_of(error), str(error)
+            # The code alone: the message may quote the request, whose words are kept only where the operator says so.
+            course.outcome = _outcome_of(error)
+            course.reason = getattr(error, "reason", "") or type(error).__name__
             raise
         finally:
             self._in_flight -= 1
@@ -315,7 +317,7 @@ def _trace(course: _Course) -> Trace:
         confidence=1.0 if ask.expert else 0.0 if decision is None else decision.confidence,
         tier="" if decision is None else decision.tier,
         outcome=course.outcome,
-        reason=course.reason or course.abstained,
+        reason="; ".join(filter(None, (course.fallback, course.reason))),
         route_s=0.0 if routed is None else routed.took_s,
         answer_s=course.answer_s,
         total_s=time.perf_counter() - course.started,

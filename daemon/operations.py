@@ -67,7 +67,10 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
 
     async def GetExpert(self, request: pb.GetExpertRequest, context: Context) -> pb.GetExpertResponse:
         slot = self._fleet.slot(request.name)
-        return pb.GetExpertResponse(expert=self._expert(request.name), card=slot.bundle.card())
+        card = ""
+        with contextlib.suppress(OSError):
+            card = slot.bundle.card()
+        return pb.GetExpertResponse(expert=self._expert(request.name), card=card)
 
     async def Install(
         self, request_iterator: AsyncIterator[pb.InstallRequest], context: Context
@@ -142,7 +145,7 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
             in_flight=status.usage.in_flight,
             p50=wire.duration(status.usage.p50_s),
             versions=[self._version(version) for version in status.versions],
-            intents=[intent.name for intent in status.bundle.intents()],
+            intents=self._fleet.slot(name).intents,
             worker_pid=status.worker_pid,
         )
 

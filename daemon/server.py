@@ -37,7 +37,7 @@ class Server:
         self._reports: set[asyncio.Task[None]] = set()
 
     async def start(self, assistant: assistant_pb2_grpc.AssistantServicer, fleet: fleet_pb2_grpc.FleetServicer) -> None:
-        """Listens; only the socket's owner may connect. Raises: OSError when the socket cannot be bound."""
+        """Listens; whoever may enter the socket's folder may connect. Raises: OSError: the socket cannot be bound."""
         assistant_pb2_grpc.add_AssistantServicer_to_server(assistant, self._server)
         fleet_pb2_grpc.add_FleetServicer_to_server(fleet, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -48,7 +48,8 @@ class Server:
             self._server.add_insecure_port(f"unix:{self._socket}")
         except RuntimeError as error:
             raise OSError(f"{self._socket}: cannot listen there: {error}") from error
-        self._socket.chmod(0o600)
+        # Its folder says who may come in: the owner alone, or the group too where a unit made it so.
+        self._socket.chmod(0o660 if self._socket.parent.stat().st_mode & 0o010 else 0o600)
         await self._server.start()
         for service in ("", ASSISTANT, FLEET):
             await self.report(service, serving=True)

@@ -33,7 +33,8 @@ class Shipped:
         fresh = {bundle.manifest.name: bundle for bundle in self._take_in()}
         current: dict[str, Bundle] = {}
         for name in self._store.experts():
-            version = self._store.current(name)
+            # One that waits for its model has never served: no version is current, and the newest still waits.
+            version = self._store.current(name) or max(self._store.versions(name), default=None)
             if version is None or name in fresh:
                 continue
             try:

@@ -198,10 +198,6 @@ class Fleet(Generic[Index]):
             if before is None:
                 self._post(lambda: self._withdraw(name))
             raise
-        except UnavailableError:
-            if before is None:
-                await asyncio.to_thread(self._store.promote, name, version)
-            raise
         try:
             await asyncio.to_thread(self._store.promote, name, version)
         except StoreError:

@@ -41,6 +41,10 @@ class Slot:
         self, bundle: Bundle, usage: Usage, servable: Servable | None, absence: UnavailableError | None
     ) -> None:
         self.bundle = bundle
+        # Read while the bundle lies where it does: one that failed is moved into quarantine.
+        self.intents: tuple[str, ...] = ()
+        with contextlib.suppress(OSError):
+            self.intents = tuple(intent.name for intent in bundle.intents())
         self.usage = usage
         self.servable = servable
         # Why nothing serves: no weights yet, still loading. The request may wait or take the titan's road.

@@ -20,6 +20,9 @@ from expertd.experts.bundle import seal
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# As the daemon does; before numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 BundleMaker = Callable[..., Path]
 
 

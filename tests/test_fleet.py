@@ -330,3 +330,15 @@ async def test_leases_under_swaps_are_never_answered_by_a_closed_version(house: 
     done.set()
     await asyncio.gather(*callers)
     assert await house.ask() == "12"
+
+
+async def test_what_waits_for_its_model_is_still_examined_when_the_model_comes(house: House, make_bundle: Any) -> None:
+    house.missing.add("echo")
+    bundle = house.store.admit(make_bundle(parameters={"says": "nonsense"}, golden=[GOLDEN]))
+    with pytest.raises(UnavailableError):
+        await house.fleet.install(bundle)
+    await until(lambda: "echo" in house.fleet.view.slots)
+    house.missing.clear()
+    with pytest.raises(BundleError, match="golden"):
+        await house.fleet.retry("echo")
+    assert State.SERVING not in house.states(1)

@@ -32,18 +32,22 @@ def project() -> dict[str, Any]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
-def files() -> Iterator[Path]:
-    """Every file of the project: no environments, caches or builds."""
+def entries() -> Iterator[Path]:
+    """Everything in the project, folders and links too, but for environments, caches and builds."""
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [
             name
             for name in folders
             if name not in NOT_OURS
             and not name.endswith((".egg-info", "_cache"))
-            and (not name.startswith(".") or name == ".ci")
+            and (not name.startswith(".") or name in {".ci", ".types"})
             and not (Path(folder) / name / "pyvenv.cfg").exists()
         ]
-        yield from (Path(folder) / name for name in names if not (Path(folder) / name).is_symlink())
+        yield from (Path(folder) / name for name in (*names, *folders))
+
+
+def files() -> Iterator[Path]:
+    return (path for path in entries() if path.is_file() and not path.is_symlink())
 
 
 def fresh(program: str, *options: str) -> str:
@@ -202,5 +206,10 @@ def test_nothing_in_the_house_names_the_machine_it_was_built_on() -> None:
 
 
 def test_links_lead_nowhere_outside() -> None:
-    links = [path for path in ROOT.rglob("*") if path.is_symlink() and ".venv" not in path.parts]
-    assert [link for link in links if not link.resolve().is_relative_to(ROOT)] == []
+    assert [path for path in entries() if not path.resolve().is_relative_to(ROOT)] == []
+
+
+def test_no_file_is_for_its_author_alone() -> None:
+    """An installation keeps its files' modes, and the service that reads them runs as somebody else."""
+    readable = (ROOT / "pyproject.toml").stat().st_mode & 0o444
+    assert [path for path in files() if path.stat().st_mode & readable != readable] == []

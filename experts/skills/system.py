@@ -273,7 +273,11 @@ class System:
         }
 
     async def _network(self, text: str) -> tuple[str, dict[str, Json]]:
-        states = self._sensors.net_if_stats()
+        try:
+            states = self._sensors.net_if_stats()
+        except OSError as error:
+            # A service that is cut off from the network may not even ask which interfaces there are.
+            return "The network cannot be seen from here: this service is cut off from it.", {"problem": str(error)}
         names = [name for name, state in states.items() if state.isup and not _is_loopback(name, state)]
         addresses = self._sensors.net_if_addrs()
         interfaces: list[dict[str, Json]] = []
