@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -32,7 +33,6 @@ from expertd.experts.schedule import Scheduler
 from expertd.experts.servable import Host
 from expertd.experts.skills import timers
 from expertd.experts.store import Store
-from expertd.router.background import Background
 from expertd.router.encoder import Encoder, TrunkError, pinned
 from expertd.router.index import RouteIndex
 
@@ -44,13 +44,14 @@ from .events import Broker, ExpertChangedEvent, FiredEvent
 from .logs import set_up_logging
 from .notify import Desktop, Supervisor
 from .operations import FleetService
+from .peers import Patience
 from .routing import Indexer, Trunk
 from .server import Server
 from .shipped import SHIPPED, Shipped
 from .singleton import AlreadyRunningError, SocketLock
 from .titan import Titan, TitanSettings
 from .traces import Traces
-from .workers import Patience, WorkerSettings, gguf_loader
+from .workers import WorkerSettings, gguf_loader
 
 log = logging.getLogger("expertd.daemon.main")
 
@@ -62,6 +63,7 @@ EXIT_ALREADY_RUNNING = 75
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the daemon in the foreground; returns the process's exit status."""
+    gc.disable()
     started = time.time()
     options = _parser().parse_args(arguments)
     try:
@@ -114,6 +116,9 @@ async def _run(config: Config, began: float) -> int:
     supervisor = Supervisor(os.environ)
     async with AsyncExitStack() as house:
         server, engine = await _start(config, house, datetime.fromtimestamp(began, UTC))
+        # What is here now stays: the collector need not look through it again, at the start or amid a request.
+        gc.freeze()
+        gc.enable()
         log.info("ready on %s after %.2f s", config.socket, time.time() - began)
         supervisor.ready(f"ready on {config.socket}")
         watchdog = asyncio.create_task(supervisor.keep_alive())
@@ -159,12 +164,7 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
 
     trunk = Trunk(await opening)
     house.callback(trunk.close)
-    indexer = Indexer(
-        trunk,
-        Background.load(),
-        config.state_dir / "cache",
-        reject_in_scope=config.router.reject_in_scope,
-    )
+    indexer = Indexer(trunk, config.state_dir / "cache", reject_in_scope=config.router.reject_in_scope)
     server = Server(config.socket, max_message_bytes=config.limits.max_message_bytes)
 
     def observe(status: VersionStatus) -> None:
@@ -188,7 +188,7 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
         workers=frozenset({"gguf"}),
         encode=trunk.encode,
         reindex=indexer.index,
-        empty=indexer.empty(),
+        empty=RouteIndex.empty(trunk.encoder.dimensions),
         observe=observe,
         limits=FleetLimits(keep_versions=config.experts.keep_versions),
     )

@@ -42,14 +42,11 @@ class Indexer:
     cache: a folder that may be deleted at any time.
     """
 
-    def __init__(self, trunk: Trunk, background: Background, cache: Path, *, reject_in_scope: float) -> None:
+    def __init__(self, trunk: Trunk, cache: Path, *, reject_in_scope: float) -> None:
         self._trunk = trunk
-        self._background = background
+        self._latest: tuple[str, RouteIndex] | None = None
         self._cache = cache
         self._reject_in_scope = reject_in_scope
-
-    def empty(self) -> RouteIndex:
-        return RouteIndex.fit([], np.zeros((0, self._trunk.encoder.dimensions), np.float32), self._background)
 
     async def index(self, bundles: Sequence[Bundle]) -> RouteIndex:
         return await asyncio.to_thread(self._index, bundles)
@@ -61,16 +58,21 @@ class Indexer:
             for intent in bundle.intents()
         ]
         key = RouteIndex.key(self._trunk.encoder.id, intents, self._reject_in_scope)
-        path = self._cache / f"index-{key}.npz"
+        if self._latest is None or self._latest[0] != key:
+            self._latest = (key, self._load_or_fit(self._cache / f"index-{key}.npz", intents))
+        return self._latest[1]
+
+    def _load_or_fit(self, path: Path, intents: Sequence[Intent]) -> RouteIndex:
         try:
             return RouteIndex.load(path)
         except FileNotFoundError:
             pass
         except ValueError as error:
             log.warning("%s: %s; fitting again", path.name, error)
+        background = Background.load()
         vectors = [self._vectors(intent.sentences) for intent in intents]
         stacked = np.concatenate(vectors) if vectors else np.zeros((0, self._trunk.encoder.dimensions), np.float32)
-        index = RouteIndex.fit(intents, stacked, self._background, reject_in_scope=self._reject_in_scope)
+        index = RouteIndex.fit(intents, stacked, background, reject_in_scope=self._reject_in_scope)
         self._write(path, index.save)
         return index
 

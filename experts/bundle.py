@@ -135,6 +135,10 @@ class Bundle:
 
     def intents(self) -> tuple[Intent, ...]:
         """The sentences that this expert owns, by intent, in the order of the file."""
+        return self._parsed_intents
+
+    @cached_property
+    def _parsed_intents(self) -> tuple[Intent, ...]:
         return _intents(self.file(INTENTS).read_text("utf-8"), Limits())
 
     def golden(self) -> tuple[Golden, ...]:

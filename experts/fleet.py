@@ -152,7 +152,9 @@ class Fleet(Generic[Index]):
         """
         self._writer = asyncio.create_task(self._write(), name="fleet")
         orders = [(bundle, self._aspire(bundle, expected=True)) for bundle in bundles]
-        self._post(self._mark_dirty)
+        if all(bundle.manifest.kind in self._workers for bundle in bundles):
+            # Nobody publishes soon: the first view shows who is expected.
+            self._post(self._mark_dirty)
         followed = [self._spawn(self._settle(bundle, done)) for bundle, done in orders]
         quick = [task for (b, _), task in zip(orders, followed, strict=True) if b.manifest.kind not in self._workers]
         await asyncio.gather(*quick)

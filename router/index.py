@@ -264,6 +264,13 @@ class RouteIndex:
         expert, intent = self.owners[self.known_class[row]]
         return Neighbour(expert, intent, self.known_text[row], float(cosines[row]))
 
+    @classmethod
+    def empty(cls, dimensions: int) -> RouteIndex:
+        """Knows no expert: every request is the titan's."""
+        none = np.zeros((0, dimensions), np.float32)
+        head, offset = np.zeros((1, dimensions), np.float32), np.zeros(1, np.float32)
+        return cls((), head, offset, none, np.zeros(0, np.int32), (), DEFAULT_SCOPE, 0.0, 1.0, 1.0)
+
     # --- Fitting -----------------------------------------------------------------------------------------------------
 
     @classmethod
@@ -287,9 +294,7 @@ class RouteIndex:
         owners = tuple((intent.expert, intent.name) for intent in intents)
         width = len(background.spread)
         if not owners:
-            none = np.zeros((0, width), np.float32)
-            head, offset = np.zeros((1, width), np.float32), np.zeros(1, np.float32)
-            return cls((), head, offset, none, np.zeros(0, np.int32), (), DEFAULT_SCOPE, 0.0, 1.0, 1.0)
+            return cls.empty(width)
         classes = np.repeat(np.arange(len(owners), dtype=np.int32), [len(intent.sentences) for intent in intents])
         inside = _inside(vectors, background)
         foil, judge = (background.draw(DRAWN, seed, inside) for seed in (1, 2))
