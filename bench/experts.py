@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
 import statistics
 import sys
 import time as clock
@@ -20,9 +19,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("EXPERTD_DATA", ROOT.parent / "shared" / "data"))
-RESULTS = ROOT / "build" / "bench" / "experts.json"
+from .report import OUT, data_folder, report
+
 Row = dict[str, Any]
 
 
@@ -41,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _save(name: str, figures: Row) -> None:
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    known[name] = figures
-    RESULTS.write_text(json.dumps(known, indent=2, sort_keys=True) + "\n")
+    """Beside what other subcommands found before."""
+    path = OUT / "experts.json"
+    known: Row = json.loads(path.read_text()).get("figures", {}) if path.exists() else {}
+    report("experts", known | {name: figures})
 
 
 def _rows(path: Path) -> list[Row]:
@@ -93,7 +91,7 @@ def _add_time(commands: Any) -> None:
     command = commands.add_parser(
         "time", help="time expressions: rows {text, reference, expected: {value | from, to, grain}}"
     )
-    command.add_argument("--data", type=Path, nargs="+", default=[DATA / "duckling_time" / "time_en.jsonl"])
+    command.add_argument("--data", type=Path, nargs="+")
     command.add_argument("--rows", type=Path, help="a JSON list of row numbers: measure these alone")
     command.add_argument("--wrong", action="store_true", help="print every row that is read otherwise than expected")
     command.add_argument("--locale", default="en")
@@ -101,7 +99,8 @@ def _add_time(commands: Any) -> None:
 
 
 def _time(chosen: argparse.Namespace) -> Row:
-    rows = [row for path in chosen.data for row in _rows(path)]
+    paths = chosen.data or [data_folder() / "duckling_time" / "time_en.jsonl"]
+    rows = [row for path in paths for row in _rows(path)]
     if chosen.rows:
         rows = [rows[number] for number in json.loads(chosen.rows.read_text())]
     durations = [row for row in rows if "reference" not in row]
