@@ -37,7 +37,14 @@ def ps(invocation: Invocation) -> None:
         invocation.terminal.say("no experts; `expertctl install FOLDER` brings one")
     else:
         rows = [render.ps_row(expert) for expert in sorted(experts, key=lambda expert: expert.name)]
-        invocation.terminal.table(render.PS_TITLES, rows, right=render.NUMBERS)
+        # Reasons are sentences: on a terminal they stand below, where there is room for them.
+        *columns, reason = render.PS_TITLES
+        below = [f"{row[0]}: {row[-1]}" for row in rows if row[-1]] if invocation.terminal.tty else []
+        if below:
+            invocation.terminal.table(columns, [row[:-1] for row in rows], right=render.NUMBERS)
+            invocation.terminal.say("\n".join(["", *below]))
+        else:
+            invocation.terminal.table([*columns, reason], rows, right=render.NUMBERS)
 
 
 @click.command()

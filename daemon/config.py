@@ -101,7 +101,7 @@ class TitanConfig(Struct, frozen=True, kw_only=True):
 
 
 class TextConfig(Struct, frozen=True, kw_only=True):
-    """Workers that run text models. threads: 0 means one per physical core."""
+    """Workers that run text models. threads: 0 means the physical cores less one."""
 
     threads: CountFromZero = 0
     context_tokens: Count = 4096

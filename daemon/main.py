@@ -121,6 +121,8 @@ async def _run(config: Config, began: float) -> int:
         gc.enable()
         log.info("ready on %s after %.2f s", config.socket, time.time() - began)
         supervisor.ready(f"ready on {config.socket}")
+        if sys.stdout.isatty():
+            sys.stdout.write('Ready. In another terminal: .venv/bin/expertctl ask "what is 18% of 2450"\n')
         watchdog = asyncio.create_task(supervisor.keep_alive())
         await stop.wait()
         log.info("stopping: no new calls; those in flight have %g s", config.shutdown.grace_s)

@@ -23,7 +23,7 @@ from .peers import Child, Patience, ask_peer
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """runtime_dir: where sockets go. threads: 0 means one per physical core. queue: calls that may wait for one."""
+    """runtime_dir: where sockets go. threads: 0 means the physical cores less one. queue: how many calls may wait."""
 
     runtime_dir: Path
     threads: int = 0
@@ -54,7 +54,7 @@ def gguf_loader(settings: WorkerSettings, models: Models) -> Loader:
                 *("--name", model.name),
                 *("--context-tokens", str(settings.context_tokens)),
                 *("--max-tokens", str(settings.max_tokens)),
-                *("--threads", str(settings.threads or _physical_cores())),
+                *("--threads", str(settings.threads or _spare_cores())),
                 *("--queue", str(settings.queue)),
             ],
             settings.runtime_dir / "workers" / f"{bundle.manifest.name}-{bundle.manifest.version}-{next(numbers)}",
@@ -96,5 +96,6 @@ class WorkerServable:
         await self._child.close()
 
 
-def _physical_cores() -> int:
-    return min(psutil.cpu_count(logical=False) or 1, len(os.sched_getaffinity(0)))
+def _spare_cores() -> int:
+    """One core is left to everybody else: llama.cpp's threads wait for each other by spinning."""
+    return max(1, min(psutil.cpu_count(logical=False) or 1, len(os.sched_getaffinity(0))) - 1)

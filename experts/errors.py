@@ -1,11 +1,11 @@
 """What can go wrong with experts.
 
-    ExpertError
-    ├── QueryError        the request is at fault: the caller can mend it
-    ├── UnavailableError  the expert cannot serve now: no weights, a worker gone
-    ├── BundleError       a bundle breaks a rule
-    ├── StoreError        the store on disk cannot do it: full, damaged, no such version
-    └── FleetError        the order makes no sense now: unknown expert, nothing to roll back to
+ExpertError
+├── QueryError        the request is at fault: the caller can mend it
+├── UnavailableError  the expert cannot serve now: no weights, a worker gone
+├── BundleError       a bundle breaks a rule
+├── StoreError        the store on disk cannot do it: full, damaged, no such version
+└── FleetError        the order makes no sense now: unknown expert, nothing to roll back to
 """
 
 

@@ -306,6 +306,9 @@ class Fleet(Generic[Index]):
         instances = [item for item in self._instances.values() if item.name == name]
         serving = next((item for item in instances if item.state is State.SERVING), None)
         known = {item.version: item.status for item in instances}
+        if slot.absence is not None and slot.version in set(self._store.versions(name)) - set(known):
+            since = self._store.admitted_at(name, slot.version)
+            known[slot.version] = VersionStatus(name, slot.version, State.ASPIRED, str(slot.absence), since)
         stored = (
             VersionStatus(name, number, State.RETIRED, "", self._store.admitted_at(name, number))
             for number in self._store.versions(name)
@@ -469,7 +472,12 @@ class Fleet(Generic[Index]):
             )
             self._absent[item.name] = (item.bundle, absence)
             self._dirty = True
-        self._enter(item, State.FAILED, str(error))
+        if serving is None and isinstance(error, UnavailableError):
+            # It has not failed: it waits for what it lacks, and is loaded anew when that has come.
+            self._enter(item, State.ASPIRED, str(error))
+            self._instances = {number: other for number, other in self._instances.items() if other is not item}
+        else:
+            self._enter(item, State.FAILED, str(error))
         for waiter in item.waiters:
             if not waiter.done():
                 waiter.set_exception(error)
