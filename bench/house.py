@@ -39,6 +39,8 @@ class House:
                 [sys.executable, "-m", "expertd.daemon.main", "--config", str(self.folder / "expertd.toml")],
                 stdout=log,
                 stderr=log,
+                # As an installed daemon runs: Python keeps what it compiled.
+                env={key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"},
             )
         return began
 

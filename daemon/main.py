@@ -124,6 +124,7 @@ async def _run(config: Config, began: float) -> int:
         if sys.stdout.isatty():
             sys.stdout.write('Ready. In another terminal: .venv/bin/expertctl ask "what is 18% of 2450"\n')
         watchdog = asyncio.create_task(supervisor.keep_alive())
+        await asyncio.to_thread(timers.warm)
         await stop.wait()
         log.info("stopping: no new calls; those in flight have %g s", config.shutdown.grace_s)
         supervisor.stopping()
