@@ -57,7 +57,7 @@ class Fired:
 
 
 def warm() -> None:
-    """Builds the grammar of times, which the first request would wait for otherwise; a tenth of a second of one core."""
+    """Builds the grammar of times, a tenth of a second that the first request would wait for otherwise."""
     resolve("tomorrow at 7", datetime(2026, 1, 1, tzinfo=UTC), ZoneInfo("UTC"))
 
 
