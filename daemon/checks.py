@@ -36,6 +36,7 @@ class Checks:
         traces: Traces,
         trunk_id: str,
         titan: Callable[[], str],
+        missing: Callable[[], list[str]],
         started: datetime,
     ) -> None:
         self._config = config
@@ -43,6 +44,7 @@ class Checks:
         self._traces = traces
         self._trunk_id = trunk_id
         self._titan = titan
+        self._missing = missing
         self._started = started
 
     def status(self) -> pb.GetStatusResponse:
@@ -76,9 +78,19 @@ class Checks:
             message=f"{len(slots) - len(absent)} of {len(slots)} serve",
             remedy="" if len(absent) < len(slots) else "install one: expertctl install FOLDER",
         )
+        for name in self._missing():
+            yield Check(
+                name=f"expert {name}",
+                level=Check.LEVEL_WARNING,
+                message=f"is shipped and was not removed, but no version of it can serve; see {self._quarantine()}",
+                remedy="restart the daemon: it takes the shipped one in again",
+            )
         for name, absence in sorted(absent.items()):
             level = Check.LEVEL_ERROR if absence.reason == "FAILED" else Check.LEVEL_NOTE
             yield Check(name=f"expert {name}", level=level, message=str(absence))
+
+    def _quarantine(self) -> str:
+        return f"{self._config.quarantine_root}/*/reason.txt"
 
     def _database(self) -> Check:
         path = self._config.database
@@ -95,6 +107,13 @@ class Checks:
                 level=Check.LEVEL_ERROR,
                 message=f"{path}: damaged: {verdict}",
                 remedy="restart the daemon: it moves the damaged file aside and begins a fresh one",
+            )
+        if moved := sorted(path.parent.glob(f"{path.name}.damaged-*")):
+            return Check(
+                name="database",
+                level=Check.LEVEL_WARNING,
+                message=f"{path}: an earlier one was damaged; what could be read is here, the rest in {moved[-1]}",
+                remedy="look at your timers; delete the damaged file to end this warning",
             )
         dropped = self._traces.dropped
         return Check(

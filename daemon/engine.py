@@ -154,7 +154,8 @@ class Engine:
             return self._reply(course, routed, Abstention(_ask_back(decision, view), "needs_input"), "", 0)
         query = self._query(course.ask, routed, payload)
         if decision.verdict == "titan":
-            return await self._ask_titan(course, routed, query, decision.reason)
+            nearest = f" (nearest: {decision.expert}, {decision.confidence:.0%} sure)" if decision.expert else ""
+            return await self._ask_titan(course, routed, query, f"no expert fits{nearest}")
         return await self._answer(course, routed, query)
 
     async def _decide(self, instruction: str, payload: str | None, text: str) -> tuple[View[RouteIndex], Routed]:

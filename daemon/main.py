@@ -64,6 +64,8 @@ EXIT_ALREADY_RUNNING = 75
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the daemon in the foreground; returns the process's exit status."""
     gc.disable()
+    # Whatever is written, reminders among it, is for its owner alone.
+    os.umask(0o077)
     started = time.time()
     options = _parser().parse_args(arguments)
     try:
@@ -115,7 +117,14 @@ async def _run(config: Config, began: float) -> int:
     stop = _signals()
     supervisor = Supervisor(os.environ)
     async with AsyncExitStack() as house:
-        server, engine = await _start(config, house, datetime.fromtimestamp(began, UTC))
+        starting = asyncio.create_task(_start(config, house, datetime.fromtimestamp(began, UTC)))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            log.info("stopped before it was ready")
+            return 0
+        server, engine, events = starting.result()
         # What is here now stays: the collector need not look through it again, at the start or amid a request.
         gc.freeze()
         gc.enable()
@@ -128,6 +137,8 @@ async def _run(config: Config, began: float) -> int:
         await stop.wait()
         log.info("stopping: no new calls; those in flight have %g s", config.shutdown.grace_s)
         supervisor.stopping()
+        # Listeners would listen for ever: their streams end now, and only real work is waited for.
+        events.close()
         await server.stop(config.shutdown.grace_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(1):
@@ -137,7 +148,7 @@ async def _run(config: Config, began: float) -> int:
     return 0
 
 
-async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tuple[Server, Engine]:
+async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tuple[Server, Engine, Broker]:
     """Opens everything, inside out; `house` closes it again in the opposite order.
 
     Raises: OSError, StoreError, TrunkError when something that the daemon cannot do without is missing.
@@ -204,7 +215,13 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
 
     engine = Engine(fleet=fleet, encode=trunk.encode, titan=titan, traces=traces, clock=_now, limits=config.limits)
     checks = Checks(
-        config=config, fleet=fleet, traces=traces, trunk_id=trunk.encoder.id, titan=titan.problem, started=started
+        config=config,
+        fleet=fleet,
+        traces=traces,
+        trunk_id=trunk.encoder.id,
+        titan=titan.problem,
+        missing=shipped.missing,
+        started=started,
     )
     await server.start(
         AssistantService(engine, events, traces, zone=_zone(config), locale=config.locale),
@@ -220,7 +237,7 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
         ),
     )
     house.push_async_callback(server.stop, 0)
-    return server, engine
+    return server, engine, events
 
 
 async def _announce(events: Broker, desktop: Desktop | None, fired: timers.Fired) -> None:
@@ -279,7 +296,7 @@ def _zone(config: Config) -> Callable[[], ZoneInfo]:
 
 
 def _signals() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; the second ends the process at once."""
+    """Set by the first SIGTERM, SIGINT or SIGHUP; the second ends the process at once."""
     stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -287,7 +304,7 @@ def _signals() -> asyncio.Event:
             os._exit(130)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, on_signal)
     return stop
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import os
@@ -73,7 +74,7 @@ class Indexer:
             return RouteIndex.load(path)
         except FileNotFoundError:
             pass
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             log.warning("%s: %s; fitting again", path.name, error)
         background = Background.load()
         vectors = [self._vectors(intent.sentences) for intent in intents]
@@ -88,7 +89,8 @@ class Indexer:
         path = self._cache / f"vectors-{digest}.npy"
         try:
             vectors: FloatArray = np.load(path, allow_pickle=False)
-            if vectors.shape == (len(sentences), self._trunk.encoder.dimensions):
+            whole = vectors.shape == (len(sentences), self._trunk.encoder.dimensions)
+            if whole and np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3):
                 return vectors
         except (OSError, ValueError):
             pass
@@ -105,4 +107,5 @@ class Indexer:
             part.replace(path)
         except OSError as error:
             log.warning("%s: not cached: %s", path.name, error)
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)

@@ -43,6 +43,10 @@ class Shipped:
                 log.error("%s %d is not served: %s", name, version, error)
         return [*current.values(), *fresh.values()]
 
+    def missing(self) -> list[str]:
+        """Who came along with the release and was not removed, and yet has no version in the store that could serve."""
+        return sorted({folder.name for folder in self._candidates()} - self._removed() - set(self._store.experts()))
+
     def remove(self, name: str) -> None:
         """Remembers that this expert is not wanted. Raises: StoreError when it cannot be written."""
         self._remember(self._removed() | {name})
@@ -72,8 +76,11 @@ class Shipped:
     def _removed(self) -> frozenset[str]:
         try:
             return frozenset(self._removed_file.read_text("utf-8").split())
-        except OSError:
-            return frozenset()
+        except FileNotFoundError:
+            pass
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("%s cannot be read, what was removed comes back: %s", self._removed_file, error)
+        return frozenset()
 
     def _remember(self, names: frozenset[str]) -> None:
         part = self._removed_file.with_suffix(".part")

@@ -472,7 +472,7 @@ class Fleet(Generic[Index]):
             )
             self._absent[item.name] = (item.bundle, absence)
             self._dirty = True
-        if serving is None and isinstance(error, UnavailableError):
+        if serving is None and isinstance(error, UnavailableError) and error.reason != "FAILED":
             # It has not failed: it waits for what it lacks, and is loaded anew when that has come.
             self._enter(item, State.ASPIRED, str(error))
             self._instances = {number: other for number, other in self._instances.items() if other is not item}
@@ -563,6 +563,9 @@ class Fleet(Generic[Index]):
                 self._publishing = False
                 for item in leaving:
                     item.busy = False
+                if self.view.number == 0:
+                    # Better a daemon that knows nobody, and can be asked why, than one that never comes up.
+                    self.view = View(1, self.view.index, self.view.slots)
                 for item, problem in zip(served, problems, strict=True):
                     self._fail(item, problem)
 
@@ -630,10 +633,14 @@ def _failed(slot: Slot) -> bool:
 def _as_expert_error(item: _Instance, step: str, error: Exception) -> ExpertError:
     if isinstance(error, ExpertError):
         return error
+    # Only a rule that the bundle breaks is the bundle's fault, and sends it into quarantine. A full machine, a torn
+    # disk or a mistake of ours is not: the version stays in the store, and the next start tries again.
+    problem = f"{type(error).__name__}: {error}"
     if isinstance(error, TimeoutError):
-        return BundleError(f"{item.name} {item.version}: {step} took longer than the fleet's limit")
-    log.error("%s %d: %s", item.name, item.version, step, exc_info=error)
-    return BundleError(f"{item.name} {item.version}: {step} failed: {type(error).__name__}: {error}")
+        problem = "it took longer than the fleet's limit"
+    else:
+        log.error("%s %d: %s", item.name, item.version, step, exc_info=error)
+    return UnavailableError(f"{item.name} {item.version}: {step} failed: {problem}", reason="FAILED")
 
 
 async def _discard(_delta: str) -> None:

@@ -38,6 +38,8 @@ COPY_CHUNK_BYTES = 2**20
 HISTORY = 16
 
 _NONE = "none"
+# Beside what the disk hurt: its version number is not spent.
+DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ class Store:
     def highest(self, name: str) -> int:
         """The highest version that was ever taken here, in quarantine too; a new one must rise above it. 0: none."""
         remembered = (v for v in self._pointers.get(name, ()) if v is not None)
-        quarantined = (v for expert, v, _ in self._quarantined() if expert == name)
+        quarantined = (v for expert, v, home in self._quarantined() if expert == name and not (home / DAMAGED).exists())
         return max((*self.versions(name), *remembered, *quarantined), default=0)
 
     def bundle(self, name: str, version: int) -> Bundle:
@@ -268,8 +270,10 @@ class Store:
             older = history[1:] if version == self.previous(name) else history
             self._point(name, (version, *(v for v in older if v not in (None, version))))
 
-    def quarantine(self, name: str, version: int, reason: str) -> Path:
+    def quarantine(self, name: str, version: int, reason: str, *, damaged: bool = False) -> Path:
         """Takes a version out of the store and keeps it with the reason. If it was current, none is until `promote`.
+
+        damaged: the disk hurt it, it did not fail by itself; sound bytes may be admitted under its number again.
 
         Raises: StoreError when there is no such version.
         """
@@ -281,6 +285,8 @@ class Store:
             home = self.layout.quarantined(name, version, datetime.now(UTC))
             self._disk.make_folder(home)
             self._disk.write(home / "reason.txt", [reason.encode("utf-8", "replace"), b"\n"])
+            if damaged:
+                self._disk.write(home / DAMAGED, [])
             self._disk.sync_folder(home)
             self._disk.sync_folder(self.layout.quarantine)
             self._disk.rename(folder, home / "bundle")
@@ -364,7 +370,7 @@ class Store:
                 return known
             raise BundleError(f"{bundle}: other bytes under a version that is here already; raise the version")
         for expert, number, home in self._quarantined():
-            if (expert, number) == (name, version):
+            if (expert, number) == (name, version) and not (home / DAMAGED).exists():
                 reason = (home / "reason.txt").read_text("utf-8").strip()
                 raise BundleError(f"{bundle}: in quarantine, for: {reason}; mend it and raise the version")
         back = f"; `promote {name} {version}` goes back to it" if version in self.versions(name) else ""
@@ -453,7 +459,8 @@ class Store:
             except StoreError:
                 yield f"{name} {version}: missing from the store"
             except BundleError as error:
-                self.quarantine(name, version, str(error))
+                # It was sound when it was admitted.
+                self.quarantine(name, version, str(error), damaged=True)
                 yield f"{error}; now in quarantine"
             else:
                 sound = version

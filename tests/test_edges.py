@@ -27,7 +27,8 @@ def stub(daemon: Any) -> Any:
         yield assistant_pb2_grpc.AssistantStub(channel)
 
 
-SPAM_2 = Path(__file__).resolve().parent.parent / "bundles" / "spam-2"
+ROOT = Path(__file__).resolve().parent.parent
+SPAM_2 = ROOT / "bundles" / "spam-2"
 
 
 def refusal(call: Any) -> tuple[grpc.StatusCode, str, str]:
@@ -258,3 +259,59 @@ def test_a_full_disk_while_installing_leaves_the_old_version_serving(start_daemo
     ballast.unlink()
     daemon.expertctl("install", str(SPAM_2))
     assert '"serving_version": "2"' in daemon.expertctl("show", "spam", "--json").stdout
+
+
+def test_what_the_disk_damaged_comes_back_from_what_was_shipped(start_daemon: Any) -> None:
+    daemon = start_daemon()
+    daemon.stop()
+    (daemon.state / "store" / "clock" / "1" / "golden.jsonl").unlink()
+    with (daemon.state / "store" / "calculator" / "1" / "intents.jsonl").open("a") as file:
+        file.write("garbage")
+    (daemon.state / "removed.txt").write_bytes(b"\xff\xfe\x00")
+    for path in (daemon.state / "cache").iterdir():
+        path.write_bytes(b"garbage")
+    daemon.start()
+    assert daemon.expertctl("ask", "what is 2 plus 2").stdout.strip().startswith("2")
+    assert daemon.expertctl("ask", "what time is it in Tokyo").stdout
+    assert sorted(path.name.split("-")[0] for path in (daemon.state / "quarantine").iterdir()) == [
+        "calculator",
+        "clock",
+    ]
+
+
+def test_a_removed_expert_stays_away_until_it_is_installed_again(start_daemon: Any) -> None:
+    daemon = start_daemon()
+    daemon.expertctl("remove", "clock")
+    daemon.stop()
+    daemon.start()
+    assert daemon.expertctl("show", "clock", check=False).returncode == 5
+    daemon.expertctl("install", str(ROOT / "experts" / "bundles" / "clock"))
+    assert daemon.expertctl("show", "clock").stdout
+
+
+def test_what_is_written_is_for_its_owner_alone(daemon: Any) -> None:
+    daemon.expertctl("ask", "what is 2 plus 2")
+    open_to_others = [
+        path.name for path in daemon.state.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o077
+    ]
+    assert open_to_others == []
+
+
+def test_a_listener_does_not_hold_up_the_end(start_daemon: Any) -> None:
+    daemon = start_daemon("[shutdown]\ngrace_s = 600\n")
+    listening = threading.Event()
+
+    def listen() -> None:
+        with Client(daemon.socket) as client:
+            try:
+                for _ in client.events():
+                    listening.set()
+            except ExpertdError:
+                pass
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    assert listening.wait(10)
+    assert daemon.stop(timeout_s=60) == 0
+    listener.join(10)
+    assert not listener.is_alive()

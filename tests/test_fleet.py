@@ -159,15 +159,36 @@ async def test_a_version_whose_golden_examples_fail_never_serves(house: House, m
 
 async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(house: House, make_bundle: Any) -> None:
     await house.fleet.install(house.store.admit(make_bundle(version=1)))
-    with pytest.raises(BundleError, match="echo 2: loading failed: OSError: the weights are torn"):
+    with pytest.raises(UnavailableError, match="echo 2: loading failed: OSError: the weights are torn"):
         await house.fleet.install(house.store.admit(make_bundle(version=2, parameters={"breaks": True})))
     assert await house.ask() == "hello"
     assert house.states(2)[-1] is State.FAILED
+    assert 2 in house.store.versions("echo"), "trouble of the machine is no reason for quarantine"
+
+
+async def test_a_start_whose_index_cannot_be_built_comes_up_and_says_why(tmp_path: Path, make_bundle: Any) -> None:
+    house = House(tmp_path)
+
+    async def broken(bundles: Sequence[Bundle]) -> tuple[str, ...]:
+        if bundles:
+            raise OSError("no space left on device")
+        return ()
+
+    house.fleet._reindex = broken  # the seam that the daemon gives
+    async with asyncio.timeout(5):
+        await house.fleet.start([house.store.admit(make_bundle())])
+    await until(lambda: "echo" in house.fleet.view.slots)
+    absence = house.fleet.slot("echo").absence
+    assert absence is not None
+    assert "no space left" in str(absence)
+    assert house.store.versions("echo") == (1,)
+    await house.fleet.close()
+    house.store.close()
 
 
 async def test_a_first_version_that_fails_leaves_no_trace_in_the_view(house: House, make_bundle: Any) -> None:
     with pytest.raises(BundleError):
-        await house.fleet.install(house.store.admit(make_bundle(parameters={"breaks": True})))
+        await house.fleet.install(house.store.admit(make_bundle(parameters={"says": "nonsense"}, golden=[GOLDEN])))
     await until(lambda: "echo" not in house.fleet.view.slots)
     with pytest.raises(FleetError, match="no such expert"):
         house.fleet.slot("echo")
