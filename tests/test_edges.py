@@ -16,7 +16,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from expertd.client import Client
+from expertd.client import Client, ExpertdError
 from expertd.v1 import assistant_pb2 as pb
 from expertd.v1 import assistant_pb2_grpc
 
