@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Everything is installed once per change of the files that say what to install.
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test install lint types check proto clean bench-start bench-route experts
+.PHONY: run test install lint types proto clean experts
 
 run: install
 	@$(BIN)/python -m expertd.daemon.main
@@ -32,12 +32,15 @@ types: install
 proto: install
 	$(BIN)/python proto/generate.py
 
+# bench-start, bench-route, bench-router, bench-forecast: each prints a table and writes build/bench/<name>.json.
 bench-%: install
 	$(BIN)/python -m bench.$*
 
-# The shipped bundles' weights, from the data in ../shared/data; the same bytes every time.
+# All that was trained, anew, from the data in ../shared/data (or $$EXPERTD_DATA): the router's background, then spam.
 experts: install
-	$(BIN)/python -m expertd.distill.spam
+	$(BIN)/python -m expertd.distill.trunk --out build/trunk
+	$(BIN)/python -m expertd.distill.background --trunk build/trunk
+	$(BIN)/python -m expertd.distill.spam --trunk build/trunk
 
 clean:
 	rm -rf $(VENV) build *.egg-info
