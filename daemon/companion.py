@@ -80,9 +80,10 @@ class TitanService(worker_pb2_grpc.WorkerServicer):
                 )
                 async with stream:
                     async for chunk in stream:
-                        model = chunk.model or model
+                        model = str(chunk.model or model)
                         if chunk.usage is not None:
-                            prompt_tokens, generated_tokens = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+                            prompt_tokens = int(chunk.usage.prompt_tokens)
+                            generated_tokens = int(chunk.usage.completion_tokens)
                         for choice in chunk.choices:
                             if choice.delta.content:
                                 said.append(choice.delta.content)
@@ -98,6 +99,13 @@ class TitanService(worker_pb2_grpc.WorkerServicer):
             ) from None
         except (openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError) as error:
             raise self._meaning(error, key) from error
+        except (ValueError, TypeError, AttributeError) as error:
+            # The client checks no chunk: what is no JSON, or of another shape, comes out as one of these.
+            raise UnavailableError(
+                f"the titan at {self._endpoint.base_url} sent something that is not the protocol "
+                f"({type(error).__name__}); correct [titan] base_url",
+                reason="TITAN_REFUSED",
+            ) from error
         if not finish:
             raise UnavailableError(
                 f"the titan at {self._endpoint.base_url} broke off {'in mid-answer' if said else 'without a word'}",
@@ -132,6 +140,11 @@ class TitanService(worker_pb2_grpc.WorkerServicer):
                 )
             case openai.BadRequestError() | openai.UnprocessableEntityError():
                 return QueryError(f"{where} cannot take this request ({told}); shorten it", reason="TITAN_BAD_REQUEST")
+            case openai.APIStatusError():
+                return UnavailableError(
+                    f"{where} failed ({error.status_code}): {told}; try again later",
+                    reason="TITAN_UNREACHABLE",
+                )
             case _:
                 return UnavailableError(
                     f"{where} cannot be reached ({told}); check the network and [titan] base_url",

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -173,7 +174,8 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
 
     async def PullModel(self, request: pb.PullModelRequest, context: Context) -> AsyncIterator[pb.PullModelResponse]:
         model = self._named_model(request.name)
-        if self._models.path(model) is None:
+        before = self._models.path(model)
+        if not self._models.has_named(model):
             if model.name in self._pulling:
                 raise FleetError(f"{model.name} is being downloaded already", reason="DOWNLOADING")
             self._pulling[model.name] = 0
@@ -183,7 +185,9 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
                     yield pb.PullModelResponse(model=self._model(model))
             finally:
                 del self._pulling[model.name]
-        await self._wake(model)
+        elif before != self._models.destination(model):
+            await asyncio.to_thread(self._models.admit, model)
+        await self._wake(model, before)
         yield pb.PullModelResponse(model=self._model(model), message="ready")
 
     async def AdoptModel(
@@ -193,19 +197,35 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         if first is None or first.WhichOneof("part") != "file":
             raise QueryError("the first message names the file", reason="NO_FILE", field="file")
         model = self._named_model(first.file.name) if first.file.name else self._only_model()
+        before = self._models.path(model)
         with self._models.adoption(model, first.file.size_bytes) as adoption:
             async for request in request_iterator:
                 await asyncio.to_thread(adoption.write, request.data)
             await asyncio.to_thread(adoption.finish)
-        await self._wake(model)
+        await self._wake(model, before)
         return pb.AdoptModelResponse(model=self._model(model))
 
-    async def _wake(self, model: BaseModel) -> None:
-        """Serves the experts that waited for the model. Raises: ExpertError when the model is there and they fail."""
+    async def _wake(self, model: BaseModel, before: Path | None) -> None:
+        """Serves the experts that waited for the model, and those that run on the file `before`, on the present one.
+
+        Raises: ExpertError when the model is there and they fail.
+        """
+        changed = self._models.path(model) != before
         for name, slot in list(self._fleet.view.slots.items()):
             base = slot.bundle.manifest.model
-            if base is not None and base.name == model.name and slot.absence is not None:
-                await asyncio.shield(self._fleet.retry(name))
+            if base is not None and base.name == model.name:
+                await asyncio.shield(self._serve_anew(name, changed))
+
+    async def _serve_anew(self, name: str, changed: bool) -> None:
+        if changed:
+            # Pinned means: not unloaded to save memory. Another model is another matter.
+            pinned = self._fleet.status(name).pinned
+            self._fleet.pin(name, False)
+            try:
+                await self._fleet.unload(name)
+            finally:
+                self._fleet.pin(name, pinned)
+        await self._fleet.retry(name)
 
     def _known_models(self) -> dict[str, BaseModel]:
         return {
@@ -234,12 +254,30 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         return next(iter(known.values()))
 
     def _model(self, model: BaseModel) -> pb.Model:
-        path = self._models.path(model)
+        experts = [
+            name
+            for name, slot in sorted(self._fleet.view.slots.items())
+            if slot.bundle.manifest.model is not None and slot.bundle.manifest.model.name == model.name
+        ]
+        pulling = self._pulling.get(model.name)
+        present = self._models.find(model)
+        if present is not None and present.adopted and pulling is None:
+            # Whatever the bundle says of the model it names is not said of this file.
+            return pb.Model(
+                name=model.name,
+                availability=pb.AVAILABILITY_READY,
+                repository="adopted",
+                sha256=present.sha256,
+                size_bytes=present.size_bytes,
+                licence="unknown",
+                present_bytes=present.size_bytes,
+                experts=experts,
+            )
         availability = pb.AVAILABILITY_DOWNLOADABLE
-        if path is not None:
-            availability = pb.AVAILABILITY_READY
-        elif model.name in self._pulling:
+        if pulling is not None:
             availability = pb.AVAILABILITY_DOWNLOADING
+        elif present is not None:
+            availability = pb.AVAILABILITY_READY
         return pb.Model(
             name=model.name,
             availability=availability,
@@ -249,12 +287,8 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
             sha256=model.sha256,
             size_bytes=model.size_bytes,
             licence=model.licence,
-            present_bytes=self._models.present_bytes(model),
-            experts=[
-                name
-                for name, slot in sorted(self._fleet.view.slots.items())
-                if slot.bundle.manifest.model is not None and slot.bundle.manifest.model.name == model.name
-            ],
+            present_bytes=self._models.present_bytes(model) if pulling is None else pulling,
+            experts=experts,
         )
 
     # --- Traces and state --------------------------------------------------------------------------------------------

@@ -50,8 +50,8 @@ class Patience:
     """How long a child may take, and how often it may die.
 
     A child that dies is started again at once, then after `first_backoff_s`, doubled each time up to
-    `longest_backoff_s`. After `most_deaths` in a row, with no `settled_s` of serving between them, it is left alone for
-    `crash_loop_pause_s`, and calls are told so at once.
+    `longest_backoff_s`. After `most_deaths` in a row, with no answer and no `settled_s` of serving between them, it
+    is left alone for `crash_loop_pause_s`, and calls are told so at once.
     """
 
     start_timeout_s: float = 60.0
@@ -88,7 +88,9 @@ async def ask_peer(
         line = await peer.line()
         listener = _Counting(emit)
         try:
-            return await ask(line.channel, request, listener, timeout_s=timeout_s)
+            outcome = await ask(line.channel, request, listener, timeout_s=timeout_s, name=peer.name)
+            peer.answered()
+            return outcome
         except grpc.aio.AioRpcError as error:
             death = await peer.death(line)
             if death is None:
@@ -106,9 +108,14 @@ async def ask_peer(
 
 
 async def ask(
-    channel: grpc.aio.Channel, request: worker_pb2.WorkerAnswerRequest, emit: Emit, *, timeout_s: float | None = None
+    channel: grpc.aio.Channel,
+    request: worker_pb2.WorkerAnswerRequest,
+    emit: Emit,
+    *,
+    timeout_s: float | None = None,
+    name: str = "the worker",
 ) -> Outcome:
-    """One question to a worker; cancelling it cancels the call.
+    """One question to a worker; cancelling it cancels the call. name: what errors call it.
 
     Raises: QueryError, UnavailableError: the worker refused; TimeoutError after `timeout_s`; grpc.aio.AioRpcError: the
     call broke.
@@ -129,7 +136,7 @@ async def ask(
             raise
         raise refusal from None
     except ValueError as error:
-        raise UnavailableError(f"the worker broke the contract: {error}", reason="WORKER_FAILED") from error
+        raise UnavailableError(f"{name} broke the contract: {error}", reason="WORKER_FAILED") from error
     finally:
         call.cancel()
 
@@ -193,6 +200,7 @@ class Child:
         self._process: asyncio.subprocess.Process | None = None
         self._last_lines: deque[str] = deque(maxlen=2)
         self._keeper: asyncio.Task[None] | None = None
+        self._deaths = 0  # in a row
         # What `line` says; None while it is being started, and then `_known` is not set.
         self._state: Line | UnavailableError | None = None
         self._known = asyncio.Event()
@@ -245,7 +253,7 @@ class Child:
                     await self._known.wait()
         except TimeoutError:
             raise UnavailableError(
-                f"{self.name}: the worker does not serve after {self._patience.start_timeout_s:g} s{self._told()}; "
+                f"{self.name} does not serve after {self._patience.start_timeout_s:g} s{self._told()}; "
                 "raise start_timeout_s if the machine is slow",
                 reason="WORKER_START_TIMEOUT",
                 retryable=True,
@@ -267,6 +275,10 @@ class Child:
             self._say(None)
         return _death(line.process.returncode)
 
+    def answered(self) -> None:
+        """It is of use: its deaths are counted anew."""
+        self._deaths = 0
+
     async def close(self) -> None:
         """Tells it to stop, waits, and kills it."""
         if self._keeper is not None:
@@ -280,19 +292,18 @@ class Child:
     async def _keep(self) -> None:
         """Starts a life, waits for its end, and so on."""
         patience = self._patience
-        deaths = 0
         for life in itertools.count(1):
             served_s = await self._live(self._life_socket(life))
             status = 0 if self._process is None else self._process.returncode or 0
-            log.warning("%s: the worker is gone: %s%s", self.name, _death(status), self._told())
+            log.warning("%s is gone: %s%s", self.name, _death(status), self._told())
             if status == HOPELESS:
                 self._say(UnavailableError(f"{self.name}{self._told()}", reason="WORKER_CANNOT_START"))
                 return
-            deaths = 1 if served_s > patience.settled_s else deaths + 1
+            self._deaths = deaths = 1 if served_s > patience.settled_s else self._deaths + 1
             if deaths >= patience.most_deaths:
                 self._say(
                     UnavailableError(
-                        f"{self.name}: the worker died {deaths} times in a row ({_death(status)}{self._told()}); it "
+                        f"{self.name} died {deaths} times in a row ({_death(status)}{self._told()}); it "
                         f"is tried again in {patience.crash_loop_pause_s:g} s",
                         reason="WORKER_CRASH_LOOP",
                     )
@@ -407,6 +418,9 @@ class Distant:
     async def death(self, _: Line) -> str | None:
         """Nobody here can tell."""
         return None
+
+    def answered(self) -> None:
+        """Nobody here counts."""
 
     async def close(self) -> None:
         await self._channel.close()

@@ -143,6 +143,9 @@ class Titan:
 
     async def _ask(self, request: worker_pb2.WorkerAnswerRequest, emit: Emit) -> Outcome:
         timeout_s = self._settings.timeout_s
+        if self._settings.socket is None:
+            # Without a key there is nothing for a companion to do.
+            self._settings.endpoint().api_key()
         try:
             return await ask_peer(await self._companion(), request, emit, timeout_s=timeout_s)
         except TimeoutError:

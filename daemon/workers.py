@@ -42,16 +42,16 @@ def gguf_loader(settings: WorkerSettings, models: Models) -> Loader:
         if model is None:
             raise BundleError(f"{bundle}: expert.toml: no [model]; kind gguf names the base model it runs on")
         read_parameters(bundle.manifest.parameters, bundle=str(bundle))
-        file = models.path(model)
-        if file is None:
+        present = models.find(model)
+        if present is None:
             raise no_model(bundle.manifest.name, model)
         child = Child(
             str(bundle),
             [
                 *(sys.executable, "-m", "expertd.daemon.worker"),
                 *("--bundle", str(bundle.path)),
-                *("--model", str(file)),
-                *("--name", model.name),
+                *("--model", str(present.path)),
+                *("--name", present.title),
                 *("--context-tokens", str(settings.context_tokens)),
                 *("--max-tokens", str(settings.max_tokens)),
                 *("--threads", str(settings.threads or _spare_cores())),

@@ -6,7 +6,8 @@
     <root>/models.json           which file serves under which name
 
 A pulled file has the hash that the bundle names. Any GGUF that the user hands over under a model's name is taken, and
-recorded with its own hash: the user vouches for it. Knows no network.
+recorded with its own hash: the user vouches for it, and it is never taken for the one that the bundle names. Knows no
+network.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -33,6 +35,22 @@ class _Known(msgspec.Struct, frozen=True):
     sha256: str
     size_bytes: int
     adopted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A model's file that is here. adopted: it is the user's own, and not the one that the bundle names."""
+
+    name: str
+    path: Path
+    sha256: str
+    size_bytes: int
+    adopted: bool
+
+    @property
+    def title(self) -> str:
+        """What answers say they come from."""
+        return f"{self.name} (adopted, {self.sha256[:8]})" if self.adopted else self.name
 
 
 class Models:
@@ -65,13 +83,26 @@ class Models:
             known = {}
         return cls(root, known)
 
-    def path(self, model: BaseModel) -> Path | None:
-        """The file to load; None: it is not here. What was handed over under its name goes before the one it names."""
+    def find(self, model: BaseModel) -> Present | None:
+        """The file to load; None: it is not here, or not whole. What was handed over under its name goes first."""
         known = self._known.get(model.name)
-        for sha256 in (model.sha256,) if known is None else (known.sha256, model.sha256):
-            if (path := self._file(sha256)).is_file():
-                return path
+        if known is not None and known.adopted and known.sha256 != model.sha256:
+            path = self._file(known.sha256)
+            if _has_size(path, known.size_bytes):
+                return Present(model.name, path, known.sha256, known.size_bytes, adopted=True)
+        path = self.destination(model)
+        if _has_size(path, model.size_bytes):
+            return Present(model.name, path, model.sha256, model.size_bytes, adopted=False)
         return None
+
+    def path(self, model: BaseModel) -> Path | None:
+        """Of the file that `find` finds."""
+        present = self.find(model)
+        return None if present is None else present.path
+
+    def has_named(self, model: BaseModel) -> bool:
+        """Whether the very file that the bundle names is here, whole; it may stand behind an adopted one."""
+        return _has_size(self.destination(model), model.size_bytes)
 
     def present_bytes(self, model: BaseModel) -> int:
         """Of it, or of the download of it so far."""
@@ -92,11 +123,13 @@ class Models:
     def admit(self, model: BaseModel) -> Path:
         """Takes in a download that is at its destination, whole and with the right hash; returns its path.
 
+        From then on it goes before what was adopted under its name.
+
         Raises: BundleError when it is no sound GGUF; it is deleted then. StoreError when it cannot be recorded.
         """
         path = self.destination(model)
         try:
-            check_gguf(path)
+            _check(path, model.name)
         except BundleError:
             path.unlink(missing_ok=True)
             raise
@@ -186,7 +219,7 @@ class Adoption:
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
-            check_gguf(self._part)
+            _check(self._part, self._model.name)
             sha256 = self._hash.hexdigest()
             path = self._models._file(sha256)
             os.replace(self._part, path)
@@ -202,6 +235,21 @@ class Adoption:
             f"{self._model.name}: writing it failed after {self._received:,} bytes: {error.strerror}; "
             "make room and adopt it again"
         )
+
+
+def _has_size(path: Path, size_bytes: int) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == size_bytes
+    except FileNotFoundError:
+        return False
+
+
+def _check(path: Path, name: str) -> None:
+    """Raises: BundleError, which gives the model's name: nobody knows the file's."""
+    try:
+        check_gguf(path)
+    except BundleError as error:
+        raise BundleError(f"{name}{str(error).removeprefix(path.name)}") from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -88,9 +88,52 @@ def test_what_the_user_hands_over_goes_before_what_the_bundle_names(tmp_path: Pa
     assert models.path(named(gguf)) == models.destination(named(gguf))
 
 
+def test_an_adopted_file_never_passes_for_the_one_that_the_bundle_names(tmp_path: Path, gguf: bytes) -> None:
+    models, wanted = Models.open(tmp_path), named(b"the file that the bundle means")
+    adopt(models, wanted, gguf)
+    present = models.find(wanted)
+    assert present is not None
+    digest = hashlib.sha256(gguf).hexdigest()
+    assert (present.adopted, present.size_bytes, present.sha256) == (True, len(gguf), digest)
+    assert present.title == f"tiny (adopted, {digest[:8]})"
+    assert not models.has_named(wanted)
+
+
+def test_adopting_the_very_file_that_the_bundle_names_is_as_good_as_a_download(tmp_path: Path, gguf: bytes) -> None:
+    models = Models.open(tmp_path)
+    adopt(models, named(gguf), gguf)
+    present = models.find(named(gguf))
+    assert present is not None
+    assert (present.adopted, present.title) == (False, "tiny")
+    assert models.has_named(named(gguf))
+
+
+def test_a_download_goes_before_what_was_adopted_earlier(tmp_path: Path, gguf: bytes) -> None:
+    models, model = Models.open(tmp_path), named(gguf)
+    own = write_chain_model(tmp_path / "own.gguf", ("My", "own.")).read_bytes()
+    adopted = adopt(models, model, own)
+    models.destination(model).write_bytes(gguf)
+    assert models.path(model) == adopted
+    models.admit(model)
+    for reader in (models, Models.open(tmp_path)):
+        assert reader.path(model) == models.destination(model)
+
+
+def test_a_file_that_was_cut_short_does_not_count_as_there(tmp_path: Path, gguf: bytes) -> None:
+    models, model = Models.open(tmp_path), named(gguf)
+    own = write_chain_model(tmp_path / "own.gguf", ("My", "own.")).read_bytes()
+    pinned, adopted = adopt(models, model, gguf), adopt(models, model, own)
+    adopted.write_bytes(own[:-1])
+    assert models.path(model) == pinned
+    pinned.write_bytes(gguf[:-1])
+    assert models.path(model) is None
+    assert models.present_bytes(model) == 0
+    assert not models.has_named(model)
+
+
 def test_a_file_that_is_no_gguf_leaves_nothing(tmp_path: Path) -> None:
     models = Models.open(tmp_path)
-    with pytest.raises(BundleError, match="not a GGUF file"):
+    with pytest.raises(BundleError, match=r"^tiny: not a GGUF file"):
         adopt(models, named(b"notes"), b"notes of mine, and no model at all")
     assert files(tmp_path) == set()
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,12 +31,14 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from bench.gguf_files import write_chain_model, write_slow_model
+from expertd.daemon.operations import FleetService
 from expertd.daemon.peers import Patience
 from expertd.daemon.titan import Titan, TitanSettings
 from expertd.experts.bundle import BaseModel
 from expertd.experts.errors import QueryError, StoreError, UnavailableError
 from expertd.experts.models import Models
 from expertd.experts.values import Answer, Document, Query, Text
+from expertd.v1 import fleet_pb2 as pb
 
 WORDS = ("Here", "is", "a", "short", "answer", "from", "one", "very", "large", "model", "far", "away.")
 SAID = " ".join(WORDS)
@@ -230,12 +233,14 @@ async def test_without_a_key_nothing_is_sent(titan: Maker, monkeypatch: pytest.M
     asked = titan("https://titan.invalid/v1")
     assert "set TITAN_KEY" in asked.problem()
     assert await reason_of(asked) == "TITAN_NO_KEY"
+    assert companions() == []
 
 
 async def test_a_key_file_that_cannot_be_read_is_named(titan: Maker, runtime: Path) -> None:
     asked = titan(api_key_file=runtime / "missing")
-    assert await reason_of(asked) == "TITAN_NO_KEY"
     assert "api_key_file" in asked.problem()
+    assert await reason_of(asked) == "TITAN_NO_KEY"
+    assert companions() == []
 
 
 async def test_a_server_on_this_machine_may_be_asked_without_a_key(
@@ -271,6 +276,31 @@ async def test_a_status_of_the_endpoint_becomes_a_reason(titan: Maker, status: i
 
     with serving(Route("/v1/chat/completions", refuse, methods=["POST"])) as url:
         assert await reason_of(titan(f"{url}/v1")) == reason
+
+
+@pytest.mark.parametrize(
+    "sent",
+    ["{", "\xff", "[1]", "null", '{"choices": null}', '{"choices": [{"delta": {"content": 5}}]}', '{"choices": [7]}'],
+)
+async def test_what_is_not_the_protocol_is_told_as_such(titan: Maker, sent: str) -> None:
+    def babble(_: Request) -> Response:
+        return Response(f"data: {sent}\n\n".encode("latin-1"), media_type="text/event-stream")
+
+    with serving(Route("/v1/chat/completions", babble, methods=["POST"])) as url:
+        asked = titan(f"{url}/v1")
+        assert await reason_of(asked) == "TITAN_REFUSED"
+    assert "not the protocol" in asked.problem()
+
+
+async def test_an_endpoint_that_fails_is_not_called_out_of_reach(titan: Maker) -> None:
+    def fail(_: Request) -> Response:
+        return JSONResponse({"error": {"message": "out of memory"}}, 500)
+
+    with serving(Route("/v1/chat/completions", fail, methods=["POST"])) as url:
+        asked = titan(f"{url}/v1")
+        assert await reason_of(asked) == "TITAN_UNREACHABLE"
+    assert "failed (500)" in asked.problem()
+    assert "cannot be reached" not in asked.problem()
 
 
 async def test_retries_ride_out_a_short_trouble(titan: Maker, endpoint: str) -> None:
@@ -366,7 +396,10 @@ async def test_a_companion_that_runs_by_itself_is_asked_on_its_socket(
 
 async def test_a_companion_that_cannot_start_is_told_as_the_titans_trouble(titan: Maker) -> None:
     patience = Patience(start_timeout_s=0.01, stop_timeout_s=1.0)
-    assert await reason_of(titan(patience=patience)) == "TITAN_UNREACHABLE"
+    asked = titan(patience=patience)
+    assert await reason_of(asked) == "TITAN_UNREACHABLE"
+    assert asked.problem().startswith("the titan's companion does not serve")
+    assert "worker" not in asked.problem()
 
 
 # --- Downloading -----------------------------------------------------------------------------------------------------
@@ -452,6 +485,64 @@ async def test_a_model_is_pulled_checked_and_taken_in(titan: Maker, files: dict[
     assert progress[-1] == hub.model.size_bytes
     assert progress == sorted(progress)
     assert not models.part(hub.model).exists()
+
+
+class OneExpert:
+    """A fleet of one, serving on a model; remembers what it is told."""
+
+    def __init__(self, model: BaseModel) -> None:
+        bundle = SimpleNamespace(manifest=SimpleNamespace(model=model))
+        self.view = SimpleNamespace(slots={"text": SimpleNamespace(bundle=bundle, absence=None)})
+        self.told: list[str] = []
+        self.pinned = True
+
+    def status(self, _: str) -> Any:
+        return SimpleNamespace(pinned=self.pinned)
+
+    def pin(self, _: str, pinned: bool) -> None:
+        self.pinned = pinned
+
+    async def unload(self, _: str) -> None:
+        assert not self.pinned, "a pinned expert cannot be unloaded"
+        self.told.append("unload")
+
+    async def retry(self, _: str) -> None:
+        self.told.append("retry")
+
+
+async def test_an_adopted_model_is_shown_as_such_and_gives_way_to_the_one_that_is_pulled(
+    titan: Maker, files: dict[str, Path], tmp_path: Path
+) -> None:
+    own = files["slow"].read_bytes()
+    hub, models = Hub(files["large"]), Models.open(tmp_path)
+    fleet: Any = OneExpert(hub.model)
+
+    async def handed_over() -> AsyncIterator[pb.AdoptModelRequest]:
+        yield pb.AdoptModelRequest(file=pb.AdoptModelRequest.File(size_bytes=len(own)))
+        for start in range(0, len(own), 2**20):
+            yield pb.AdoptModelRequest(data=own[start : start + 2**20])
+
+    nothing: Any = None
+    with serving(hub.route) as url:
+        service = FleetService(
+            fleet=fleet,
+            titan=titan(hub=url),
+            models=models,
+            **dict.fromkeys(("store", "shipped", "traces", "events", "check"), nothing),
+        )
+        adopted = (await service.AdoptModel(handed_over(), nothing)).model
+        assert (adopted.name, adopted.licence, adopted.repository, adopted.file) == ("large", "unknown", "adopted", "")
+        assert (adopted.size_bytes, adopted.sha256) == (len(own), hashlib.sha256(own).hexdigest())
+        assert (await service.ListModels(pb.ListModelsRequest(), nothing)).models == [adopted]
+        steps = [step async for step in service.PullModel(pb.PullModelRequest(name="large"), nothing)]
+    assert steps[0].model.availability == pb.AVAILABILITY_DOWNLOADING
+    assert (steps[-1].model.sha256, steps[-1].model.licence) == (hub.model.sha256, "Apache-2.0")
+    assert models.path(hub.model) == models.destination(hub.model)
+    assert fleet.told == ["unload", "retry"] * 2
+    assert fleet.pinned
+    again = [step async for step in service.PullModel(pb.PullModelRequest(name="large"), nothing)]
+    assert [step.model.availability for step in again] == [pb.AVAILABILITY_READY]
+    assert len(hub.ranges) == 1
 
 
 async def test_a_model_can_be_pulled_while_the_titan_is_off(
