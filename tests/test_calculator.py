@@ -238,3 +238,23 @@ def test_no_text_makes_it_fail_otherwise_than_with_a_reason(text: str) -> None:
 def test_a_word_that_it_does_not_know_is_named() -> None:
     with pytest.raises(NotArithmeticError, match="foo"):
         tokenise("1 + foo(2)")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("add 20% tip to 45", 54),
+        ("add a tip of 20 percent to 45", 54),
+        ("add 19% vat to 250", 297.5),
+        ("add a 15 percent tip to 80 euros", 92),
+        ("add 20 to 45", 65),
+    ],
+)
+def test_a_share_is_added_of_what_it_is_added_to(text: str, value: float) -> None:
+    assert worked_out(text)["value"] == pytest.approx(value)
+
+
+def test_an_angle_without_a_unit_is_said_to_be_in_radians() -> None:
+    assert worked_out("sin(30)")["text"].endswith("in radians")
+    assert "radians" not in worked_out("sine of 30 degrees")["text"]
+    assert "radians" not in worked_out("cos(pi)")["text"]

@@ -184,3 +184,42 @@ def test_every_place_of_the_table_has_a_zone_that_exists() -> None:
     for name in names:
         (place,) = places.find_places(f"what time is it in {name}")
         assert getattr(place.zone, "key", None) == places._table()[name], name
+
+
+@pytest.mark.parametrize("text", ["what time is it on Mars", "what time is it on the moon", "time on the titanic"])
+async def test_a_place_off_the_map_gets_no_time_of_here(clock: Clock, text: str) -> None:
+    outcome = await ask(clock, text, "time")
+    assert isinstance(outcome, Abstention)
+    assert "is no place whose clock is known" in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "intent"),
+    [
+        ("days between 1 may and 3 june", "date"),
+        ("is it a weekend", "date"),
+        ("when do the clocks change", "zone"),
+        ("when do the clocks go back", "time"),
+        ("sleeps until friday", "date"),
+        ("is the party on friday", "date"),
+    ],
+)
+async def test_what_it_cannot_reckon_is_not_answered_with_a_date(clock: Clock, text: str, intent: str) -> None:
+    outcome = await ask(clock, text, intent)
+    assert isinstance(outcome, Abstention)
+    assert outcome.code == "not_mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("is it monday", "Yes. Today is Monday 2 March 2026."),
+        ("is it friday today?", "No. Today is Monday 2 March 2026."),
+        ("is tomorrow tuesday", "Yes. Tomorrow is Tuesday 3 March 2026."),
+        ("is the 5th of may a monday", "No. That is Tuesday 5 May 2026."),
+        ("is it already tuesday in Sydney", "No. Today in Sydney is Monday 2 March 2026."),
+    ],
+)
+async def test_a_question_of_the_weekday_gets_yes_or_no(clock: Clock, text: str, said: str) -> None:
+    found = await told(clock, text)
+    assert (found["text"], found["holds"]) == (said, said.startswith("Yes"))

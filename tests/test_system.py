@@ -119,6 +119,13 @@ def laptop() -> Laptop:
     return Laptop()
 
 
+@pytest.mark.parametrize("text", ["how much swap is used", "how much swap is in use"])
+async def test_who_asks_of_swap_hears_of_swap(laptop: Laptop, text: str) -> None:
+    assert (await told(System(laptop), text, "memory"))["text"] == "1.0 GiB of 8.0 GiB swap is used (12 %)."
+    laptop.swap_memory = lambda: SimpleNamespace(total=0, used=0)  # type: ignore[method-assign]
+    assert (await told(System(laptop), text, "memory"))["text"] == "This machine has no swap."
+
+
 async def test_memory(laptop: Laptop) -> None:
     found = await told(System(laptop), "how much memory is free")
     assert found["text"] == "4.0 GiB of 16.0 GiB memory is free (75 % used); 1.0 GiB of 8.0 GiB swap is used."

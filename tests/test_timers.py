@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import pytest
 
 from expertd.experts.errors import QueryError, StoreError
 from expertd.experts.schedule import Scheduler
+from expertd.experts.skills.timer_items import Item
 from expertd.experts.skills.timers import Fired, Timers, subscribe
 from expertd.experts.values import Abstention, Action, Answer, Outcome, Query
 
@@ -237,7 +239,7 @@ async def test_an_ambiguous_cancel_lists_them_and_cancels_none(person: Person) -
     await person.says("set a pasta timer for 10 minutes")
     await person.says("set a bread timer for 20 minutes")
     question = asked_back(await person.says("cancel the timer"))
-    assert "the pasta timer and the bread timer" in question
+    assert "the pasta timer or the bread timer" in question
     assert 'no timer called "soup"' in asked_back(await person.says("cancel the soup timer"))
     assert len(person.scheduler.jobs("timers")) == 2
     assert done(await person.says("cancel both timers"))[1]["count"] == 2
@@ -348,3 +350,155 @@ async def test_a_reminder_that_was_missed_says_how_late_it_is(tmp_path: Path) ->
     assert fired.text.startswith("call mum (2 h 5 min late, due at ")
     assert timedelta(hours=2, minutes=4) < fired.late < timedelta(hours=2, minutes=6)
     assert heard.empty()
+
+
+# --- What must not happen ---------------------------------------------------------------------------------------------
+
+
+def titles(person: Person) -> list[str]:
+    return [Item(job).title for job in person.scheduler.jobs("timers")]
+
+
+@pytest.mark.parametrize(
+    ("set_before", "text", "said"),
+    [
+        ("wake me at 07:45", "delete my 6:30 alarm", "There is no alarm at 06:30; there is the 07:45 alarm."),
+        ("set an alarm for 7am", "cancel my 7pm alarm", "There is no alarm at 19:00; there is the 07:00 alarm."),
+        (
+            "set a 20 minute timer",
+            "cancel the 10 minute timer",
+            "There is no timer of 10 min; there is the 20 min timer.",
+        ),
+        (
+            "set a 20 minute timer",
+            "pause the 10 minute timer",
+            "There is no timer of 10 min; there is the 20 min timer.",
+        ),
+        (
+            "set a 20 minute timer",
+            "how long is left on the 10 minute timer",
+            "There is no timer of 10 min; there is the 20 min timer.",
+        ),
+        ("wake me at 07:45", "move my 6:30 alarm to 9", "There is no alarm at 06:30; there is the 07:45 alarm."),
+    ],
+)
+async def test_a_time_that_nothing_has_touches_nothing(person: Person, set_before: str, text: str, said: str) -> None:
+    await person.says(set_before)
+    before = person.scheduler.jobs("timers")
+    assert asked_back(await person.says(text)) == said
+    assert person.scheduler.jobs("timers") == before
+
+
+@pytest.mark.parametrize("text", ["cancel the timer", "cancel my 20 minute timer", "pause the timer for 5 minutes"])
+async def test_the_only_one_is_meant_where_nothing_else_is_named(person: Person, text: str) -> None:
+    await person.says("set a 20 minute timer")
+    done(await person.says(text))
+
+
+async def test_a_part_of_the_day_does_not_stand_against_the_only_alarm(person: Person) -> None:
+    await person.says("set an alarm for 8am")
+    assert done(await person.says("cancel my morning alarm"))[0] == "alarm.cancelled"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("cancel all my alarms except the 8 o'clock one", ["the 08:00 alarm", "the pasta timer"]),
+        (
+            "cancel all alarms but the 8am one and the 9am one",
+            ["the 08:00 alarm", "the 09:00 alarm", "the pasta timer"],
+        ),
+        ("cancel everything apart from the alarms", ["the 07:00 alarm", "the 08:00 alarm", "the 09:00 alarm"]),
+        ("cancel everything other than the pasta timer", ["the pasta timer"]),
+    ],
+)
+async def test_what_is_excepted_stays(person: Person, text: str, left: list[str]) -> None:
+    for hour in (7, 8, 9):
+        await person.says(f"set an alarm for {hour}am")
+    await person.says("set a pasta timer for 10 minutes")
+    done(await person.says(text))
+    assert sorted(titles(person)) == left
+
+
+async def test_an_exception_that_is_not_known_is_asked_for(person: Person) -> None:
+    await person.says("set an alarm for 7am")
+    await person.says("set an alarm for 8am")
+    question = asked_back(await person.says("cancel all alarms except the one for the gym"))
+    assert question.startswith("Which one shall stay: ")
+    assert len(titles(person)) == 2
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("timer 3 seconds", 3), ("timer 2 hours", 7200), ("timer 10m5s", 605)])
+async def test_a_length_without_a_word_of_change_makes_a_new_timer(person: Person, text: str, seconds: float) -> None:
+    await person.says("set a 20 minute timer")
+    name, slots, _ = done(await person.would_say(text, intent="extend"))
+    assert (name, slots["seconds"]) == ("timer.created", seconds)
+    assert done(await person.would_say("another five minutes on the timer", intent="extend"))[0] == "timer.extended"
+
+
+@pytest.mark.parametrize("intent", ["", "create"])
+@pytest.mark.parametrize(
+    "text",
+    ["never wake me at 7", "don't set a timer", "please don't set a timer for 5 minutes", "don't remind me at 8"],
+)
+async def test_what_is_forbidden_is_not_set(person: Person, text: str, intent: str) -> None:
+    asked_back(await person.says(text, intent=intent))
+    assert titles(person) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("set a timer for -5 minutes", "minus 5 min is before now"),
+        ("set a timer for minus 5 minutes", "minus 5 min is before now"),
+        ("set a timer for 400 years", "1 year at most"),
+        ("remind me in 30 years to retire", "10 years ahead at most"),
+        ("remind me every second", "once a minute at most"),
+        ("remind me every 30 seconds to blink", "once a minute at most"),
+    ],
+)
+async def test_lengths_beyond_sense_are_refused_with_the_limit(person: Person, text: str, names: str) -> None:
+    with pytest.raises(QueryError, match=names) as refused:
+        await person.would_say(text)
+    assert refused.value.reason == "OUT_OF_RANGE"
+
+
+@pytest.mark.parametrize("text", ["set 2 timers, 3 and 5 minutes", "timers for three and five minutes"])
+async def test_a_unit_that_is_said_once_counts_for_both(person: Person, text: str) -> None:
+    _, slots, _ = done(await person.would_say(text))
+    assert [each["seconds"] for each in slots["all"]] == [180, 300]
+
+
+async def test_items_of_one_name_are_told_apart_by_when_they_are_due(person: Person) -> None:
+    await person.says("set a tea timer for 5 minutes")
+    await person.says("set a tea timer for 30 minutes")
+    question = asked_back(await person.says("cancel the tea timer"))
+    found = re.fullmatch(r"Which one shall I cancel: the tea timer \((\S+)\) or the tea timer \((\S+)\)\?", question)
+    assert found is not None, question
+    assert found[1] != found[2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "remind me every day until friday at 8 to take the pill",
+        "remind me every day for two weeks at 8 to take the pill",
+        "until june wake me every monday at 7",
+    ],
+)
+async def test_a_repetition_that_ends_is_asked_about(person: Person, text: str) -> None:
+    assert "ends by itself" in asked_back(await person.says(text))
+    assert titles(person) == []
+
+
+async def test_a_task_with_a_week_in_it_is_no_end(person: Person) -> None:
+    name, slots, _ = done(await person.would_say("remind me every monday at 8 to shop for the week"))
+    assert (name, slots["text"]) == ("reminder.created", "shop for the week")
+
+
+async def test_only_the_next_of_a_repeating_alarm_can_be_left_out(person: Person) -> None:
+    await person.says("set an alarm for 7am every day")
+    before = person.scheduler.jobs("timers")
+    day = f"{datetime.now(BERLIN) + timedelta(days=3):%A}".lower()
+    assert "can only be left out the next time" in asked_back(await person.says(f"don't wake me on {day}"))
+    assert person.scheduler.jobs("timers") == before

@@ -155,6 +155,10 @@ _FORMS = tuple(
         (rf"cube of {_A}", "{a}^3", False),
         (rf"round {_A} to (?P<b>\d+)(?: decimal)?(?: places?| decimals?| digits?)?", "round({a},{b})", False),
         (rf"(?:increase|raise) {_A} by {_B}", "{a}+{b}", False),
+        (rf"add (?:an? )?(?:tip|tax|vat|interest|commission) of {_A}(?:%| ?(?:per ?cents?|percents|pct)) to {_B}",
+         "{b}+{a}%", False),
+        (rf"add (?:an? )?{_A}(?:%| ?(?:per ?cents?|percents|pct)) ?(?:tip|tax|vat|interest|commission)? to {_B}",
+         "{b}+{a}%", False),
         (rf"(?:decrease|reduce|lower|discount) {_A} by {_B}", "{a}-{b}", False),
         (rf"(?:difference (?:between|of)) {_A} and {_B}", "abs({a}-{b})", False),
         (rf"quotient of {_A} and {_B}", "{a}/{b}", False),
@@ -315,6 +319,7 @@ def _denominator(word: str) -> int | None:
 # --- What is said ----------------------------------------------------------------------------------------------------
 
 _ENDS_OPERAND = frozenset({")", "!", "%", "°", "pi", "e", "tau", "phi"})
+_OF_ANGLES = frozenset({"sin", "cos", "tan", "asin", "acos", "atan"})
 _SIGNS = {"*": " × ", "/": " ÷ ", "+": " + ", ",": ", "} | {
     word: f" {word} " for word in ("of", "off", "mod", "choose")
 }
@@ -334,6 +339,9 @@ def _told(tokens: list[Token], value: Value, *, percent: bool, money: str) -> An
         exact_shown = exact_shown and cents == abs(number)
         result = f"{'-' if number < 0 else ''}{money}{amount}"
     text = f"{expression} {'=' if exact_shown else '≈'} {result.replace('-', '−')}"
+    names = {token.text for token in tokens}
+    if names & _OF_ANGLES and not names & {"°", "pi", "tau"}:
+        text += ", in radians"
     data: dict[str, Json] = {"expression": expression, "decimal": decimal, "exact": exact, "percent": percent}
     try:
         data["value"] = float(number)

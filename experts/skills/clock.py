@@ -22,12 +22,14 @@ _TIME = re.compile(
     r"\btimes?\b|\bo'?clock\b|\bclock\b|\bhow late is it\b|\bwhat hour\b|\bis it (?:late|early|morning|night|noon)\b|"
     r"^now$"
 )
+_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
 _DATE = re.compile(
     r"\b(?:date|dates)\b|\b(?:what|which|whats|what's) (?:is )?(?:the )?(?:current )?(?:week ?day|day|month|year|"
     r"quarter|week)\b|"
     r"\bday (?:is it|of the (?:week|month|year))\b|\bweek number\b|\bcalendar week\b|\b(?:is|was|will) .*\b(?:a |"
-    r"on a )\w+day\b|"
-    r"\btoday\b.*\bday\b|\bweekday\b|\bday is (?:it|today)\b|\bis it (?:already |still )?\w+day\b|\bwhat'?s today\b|"
+    rf"on a ){_WEEKDAY}\b|"
+    r"\btoday\b.*\bday\b|\bweekday\b|\bday is (?:it|today)\b|\b(?:is|was) (?:it|today|tomorrow|yesterday) "
+    rf"(?:already |still |a )?{_WEEKDAY}\b|\bwhat'?s today\b|"
     r"\bwhat is today\b"
 )
 _DIFFERENCE = re.compile(
@@ -49,14 +51,18 @@ _NOT_MINE = re.compile(
     r"next time|"
     r"birthday|release[sd]?|deliver\w*|arriv\w*|leav\w*|due|cook\w*|take|takes|half ?time|overtime|show ?time|"
     r"real ?time|"
+    r"weekends?|until|till|changes?|clocks? (?:go|move|turn)(?:es|s)? (?:back|forwards?|ahead)|"
     r"tide|prayer|kick ?off|start|starts|begin|begins|end|ends|countdown)\b|^\W*(?:please )?(?:delete|set|change|"
     r"cancel|snooze)\b"
 )
 _WHAT_PLACE = re.compile(
-    r"\b(?:in|at|for|of)\s+(?P<name>[A-Za-zÀ-ÿ' -]{3,40}?)\s*(?:right now|now|today|currently|"
+    r"\b(?:in|at|on|for|of)\s+(?P<name>[A-Za-zÀ-ÿ' -]{3,40}?)\s*(?:right now|now|today|currently|"
     r"please)?\W*$"
 )
-_HERE = re.compile(r"\b(?:here|local(?:ly)?|my (?:time|time ?zone|place)|our time|for me|home)\b")
+_HERE = re.compile(
+    r"\b(?:here|local(?:ly)?|my (?:time|time ?zone|place)|our time|for me|home|"
+    r"(?:my|this|the) (?:computer|machine|laptop|pc|system|phone|watch|clock|server))\b"
+)
 
 
 class Clock:
@@ -100,7 +106,7 @@ _CLOCK_TIME = (
 
 
 def _topic(lower: str, intent: str, places: list[Place]) -> str | None:
-    if _NOT_MINE.search(lower):
+    if _NOT_MINE.search(lower) or (re.search(r"\bbetween\b", lower) and not places):
         return None
     if _DIFFERENCE.search(lower) and places:
         return "difference"
@@ -303,11 +309,21 @@ def _beside(text: str, places: list[Place], span: tuple[int, int]) -> Place | No
     return before[-1] if re.fullmatch(r"[\s,]*(?:time)?[\s,]*(?:at|it's|it is|is)?[\s,]*", between) else None
 
 
+_IS_IT = re.compile(
+    r"\W*(?:(?:hey|so|and|ok|okay)\W+)*(?:is|was|will)\s+(?P<day>.*?)\s*\b(?:be )?(?:already |still |on )?(?:a )?"
+    rf"(?<!next )(?<!last )(?<!this )(?P<name>{_WEEKDAY})\b(?P<rest>.*)"
+)
+
+
 def _date(text: str, lower: str, query: Query, places: list[Place]) -> Outcome:
     zone: tzinfo = places[0].zone if places else query.zone
     now = query.now.astimezone(zone)
     day = now
-    readings = [] if places else resolve(text, query.now, query.zone, query.locale)
+    asked = _IS_IT.match(lower)
+    rest = f"{asked['day']} {asked['rest']}" if asked else text
+    readings = [] if places else resolve(rest, query.now, query.zone, query.locale)
+    if asked and not readings and asked["day"].split()[:1] not in (["it"], ["today"]):
+        return _not_mine()
     for reading in readings[:1]:
         if reading.start is not None and reading.recurrence is None:
             day = (reading.exact or reading.start).astimezone(query.zone)
@@ -326,6 +342,11 @@ def _date(text: str, lower: str, query: Query, places: list[Place]) -> Outcome:
     ahead = (day.date() - now.date()).days
     name = {0: "Today", 1: "Tomorrow", -1: "Yesterday"}.get(ahead)
     verb = "is" if ahead >= 0 else "was"
+    if asked:
+        weekday = WEEKDAYS[day.weekday()]
+        is_so = weekday.lower() == asked["name"]
+        said = f"{name or 'That'}{where} {verb} {spell_date(day.date())}."
+        return Answer(f"{'Yes' if is_so else 'No'}. {said}", Structured({**data, "holds": is_so}))
     if re.search(r"\bweek(?: number)?\b(?! ?day)", lower) and not re.search(
         r"day of the week|week ?day|next week|"
         r"last week",

@@ -119,7 +119,7 @@ class System:
             return Abstention("this asks nothing about this machine", "not_mine")
         match topic:
             case "memory":
-                said, data = self._memory()
+                said, data = self._memory(text)
             case "disk":
                 said, data = await asyncio.to_thread(self._disk, _path(query.text))
             case "cpu":
@@ -142,7 +142,7 @@ class System:
 
     # --- Readings -----------------------------------------------------------------------------------------------------
 
-    def _memory(self) -> tuple[str, dict[str, Json]]:
+    def _memory(self, text: str = "") -> tuple[str, dict[str, Json]]:
         memory, swap = self._sensors.virtual_memory(), self._sensors.swap_memory()
         data: dict[str, Json] = {
             "total": memory.total,
@@ -152,6 +152,11 @@ class System:
             "swap_total": swap.total,
             "swap_used": swap.used,
         }
+        if "swap" in text and not re.search(r"\b(?:ram|memory)\b", text):
+            if not swap.total:
+                return "This machine has no swap.", data
+            share = _share(100 * swap.used / swap.total)
+            return f"{_size(swap.used)} of {_size(swap.total)} swap is used ({share}).", data
         free = f"{_size(memory.available)} of {_size(memory.total)} memory is free"
         swapped = f"; {_size(swap.used)} of {_size(swap.total)} swap is used" if swap.total else ""
         return f"{free} ({_share(data['percent'])} used){swapped}.", data

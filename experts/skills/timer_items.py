@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -11,8 +12,9 @@ import msgspec
 
 from ..journal import Job
 from ..values import Json, Query
-from .timex import TimeError, find_duration, resolve
-from .wording import spell_clock, spell_moment, spell_rule, spell_span
+from .timer_time import DATED, HALF_DAY
+from .timex import Resolution, TimeError, find_duration, resolve
+from .wording import spell_clock, spell_date, spell_moment, spell_rule, spell_span
 
 NOTABLY_LATE = timedelta(seconds=5)
 
@@ -104,10 +106,23 @@ def title_of_new(payload: Payload) -> str:
     return f'{payload.kind.capitalize()} "{payload.name}"' if payload.name else payload.kind.capitalize()
 
 
-def enumerate_items(items: list[Item]) -> str:
-    titles = [item.title for item in items[:10]]
-    more = f" and {len(items) - 10} more" if len(items) > 10 else ""
-    return (", ".join(titles[:-1]) + f" and {titles[-1]}" if len(titles) > 1 and not more else ", ".join(titles)) + more
+def enumerate_items(items: list[Item], joining: str = "and") -> str:
+    """Their titles; where two would read the same, with the time at which each is due."""
+    often = Counter(item.title for item in items)
+    titles = [item.title if often[item.title] == 1 else f"{item.title} ({_due_words(item)})" for item in items[:10]]
+    if len(items) > 10:
+        titles.append(f"{len(items) - 10} more")
+    return ", ".join(titles[:-1]) + f" {joining} {titles[-1]}" if len(titles) > 1 else "".join(titles)
+
+
+def _due_words(item: Item) -> str:
+    if item.due is None:
+        return "paused"
+    return (
+        spell_clock(item.due)
+        if item.payload.kind == "timer"
+        else f"{spell_date(item.due.date(), item.due.date())}, {item.due:%H:%M}"
+    )
 
 
 def capital(text: str) -> str:
@@ -141,12 +156,14 @@ def single_out(items: list[Item], asked: Asked, *, duration_names: bool = True) 
     named = [item for item in items if (title := _title_words(item)) and f" {title} " in words]
     if named:
         longest = max(len(_title_words(item)) for item in named)
-        return [item for item in named if len(_title_words(item)) == longest]
+        named = [item for item in named if len(_title_words(item)) == longest]
+        return (_by_time(named, asked) or named) if duration_names and len(named) > 1 else named
     wanted = set(words.split())
     shared = [(len(wanted & set(_title_words(item).split()) - _COMMON), item) for item in items]
     most = max((count for count, _ in shared), default=0)
     if most:
-        return [item for count, item in shared if count == most]
+        sharing = [item for count, item in shared if count == most]
+        return (_by_time(sharing, asked) or sharing) if duration_names and len(sharing) > 1 else sharing
     if duration_names and (found := find_duration(asked.text)) is not None:
         matching = [item for item in items if item.payload.span_s == found[0].total_seconds()]
         if matching:
@@ -155,27 +172,76 @@ def single_out(items: list[Item], asked: Asked, *, duration_names: bool = True) 
         return items[:1]
     if re.search(r"\b(?:last|latest)\b", asked.text.lower()):
         return items[-1:]
-    try:
-        readings = resolve(asked.text, asked.query.now, asked.query.zone, asked.query.locale) if duration_names else []
-    except TimeError:
-        return []
-    for reading in readings:
+    return _by_time(items, asked) if duration_names else []
+
+
+def _by_time(items: list[Item], asked: Asked) -> list[Item]:
+    """Those that go off when the sentence says; [] where it says nothing of the kind, or none does."""
+    for reading in _readings(asked):
         if reading.start is None or reading.duration is not None:
             continue
-        start = reading.start.astimezone(asked.query.zone)
-        at_clock = reading.grain in ("hour", "minute", "second") and not reading.is_interval
+        words = asked.text[slice(*reading.span)]
+        start, end = reading.start.astimezone(asked.query.zone), reading.end
         matching = [item for item in items if item.due is not None and item.due == start]
-        if not matching and at_clock:
+        if not matching and _at_clock(reading):
+            # "The 7 o'clock alarm" may be the one at 19:00; "the 7 am alarm" may not.
+            hours = 24 if HALF_DAY.search(words) else 12
             matching = [
                 item
                 for item in items
-                if item.due is not None and (item.due.hour % 12, item.due.minute) == (start.hour % 12, start.minute)
+                if item.due is not None
+                and (item.due.hour % hours, item.due.minute) == (start.hour % hours, start.minute)
+                and (item.due.date() == start.date() or not DATED.search(words))
             ]
-        elif not matching and reading.end is not None:
-            matching = [item for item in items if item.due is not None and start <= item.due < reading.end]
+        elif not matching and end is not None:
+            matching = [item for item in items if _goes_off(item, start, end)]
         if matching:
             return matching
     return []
+
+
+def unmatched_time(asked: Asked, *, anywhere: bool) -> str:
+    """What a sentence that singles nothing out names all the same: "at 06:30", "of 10 min", "on Friday 6 March"; "" for
+    nothing. anywhere: not only before the noun, as in "the 6:30 alarm"."""
+
+    def names(span: tuple[int, int]) -> bool:
+        return anywhere or re.match(r"\W*(?:long )?(?:timer|alarm|reminder|one)\b", asked.text[span[1] :]) is not None
+
+    found = find_duration(asked.text)
+    if found is not None and names(found[1]):
+        return f"of {spell_span(found[0])}"
+    for reading in _readings(asked)[:1]:
+        words = asked.text[slice(*reading.span)].lower()
+        if reading.start is None or reading.duration is not None or not names(reading.span) or "now" in words.split():
+            continue
+        start = reading.start.astimezone(asked.query.zone)
+        if _at_clock(reading):
+            hour = start.hour if HALF_DAY.search(words) else start.hour % 12 or 12
+            return f"at {hour:02}:{start.minute:02}"
+        if reading.recurrence is None and DATED.search(words):
+            return f"on {spell_date(start.date(), asked.now.date())}" if reading.grain == "day" else f'for "{words}"'
+    return ""
+
+
+def _readings(asked: Asked) -> list[Resolution]:
+    try:
+        return resolve(asked.text, asked.query.now, asked.query.zone, asked.query.locale)
+    except TimeError:
+        return []
+
+
+def _at_clock(reading: Resolution) -> bool:
+    return reading.grain in ("hour", "minute", "second") and not reading.is_interval
+
+
+def _goes_off(item: Item, start: datetime, end: datetime) -> bool:
+    """Whether it does so in a stretch of time, also later than next time where it repeats."""
+    if item.due is None:
+        return False
+    due: datetime | None = item.due
+    if item.due < start and item.job.rule is not None:
+        due = item.job.rule.next_after(start - timedelta(microseconds=1))
+    return due is not None and start <= due < end
 
 
 _COMMON = frozenset(

@@ -38,7 +38,7 @@ _RULES = (
         rf"be reminded)\b",
     )),
     ("cancel", (
-        r"\b(?:don'?t|do not|no need to|stop) (?:remind|wak|bother)\w*",
+        r"\b(?:don'?t|do not|no need to|stop|never) (?:ever )?(?:remind|wak|bother)\w*",
         r"\bforget (?:about )?(?:the|my|that)\b",
     )),
     ("remaining", (
@@ -86,12 +86,31 @@ _TIME_LEFT = re.compile(
 )
 
 
+_FORBIDDING = rf"^{_ASKING}(?:don'?t|do not|never|no need to)(?: ever)? "
+_FORBIDS_WAKING = re.compile(rf"{_FORBIDDING}(?:remind|wak|bother)")
+_FORBIDS_SETTING = re.compile(rf"{_FORBIDDING}(?:set|start|create|make|add|put|run|ring)\b")
+# Without one of these, "timer 3 seconds" asks for another timer, however it was routed.
+_OF_MORE = re.compile(
+    r"\b(?:add|extend|prolong|lengthen|longer|more|put|tack|give|another|increase|extra|plus|"
+    r"shorten|shorter|reduce|less|knock|take|off|subtract)\b"
+)
+
+
+def forbids(text: str) -> bool:
+    """Whether it says that nothing shall be set: "don't set a timer"."""
+    return _FORBIDS_SETTING.match(_plain(text)) is not None
+
+
 def find_verb(text: str, intent: str = "") -> str | None:
     """What is asked for, one of VERBS; None when the sentence is about something else. intent: the router's word, which
     counts unless it is no verb of ours."""
+    plain = _plain(text)
+    if intent == "create" and _FORBIDS_WAKING.match(plain):
+        return "cancel"
+    if intent == "extend" and not _OF_MORE.search(plain):
+        return "create"
     if intent in VERBS:
         return intent
-    plain = _plain(text)
     named = any(pattern.search(plain) for _, pattern in _KINDS)
     for verb, pattern in _COMPILED:
         if pattern.search(plain) and (named or verb in ("snooze", "create")):
@@ -119,6 +138,20 @@ def _plain(text: str) -> str:
 _BEFORE_TIME = re.compile(
     r"(?:\b(?:for|at|in|on|by|from|every|each|until|till|of|around|about|to|starting|due|set|@)\s*)+$", re.IGNORECASE
 )
+# The end of a repetition: "every day until friday", "daily for two weeks".
+_EVERY = r"\b(?:every|each|daily|hourly|weekly|monthly|yearly)\b"
+_END = (
+    r"\b(?:until|till|til)\b|\b\d+ times\b|"
+    r"\bfor (?:the next )?(?:(?!(?:the|my|our|this|next) )\w+ )?(?:days?|weeks?|months?|years?)\b"
+)
+_ENDS = re.compile(rf"{_EVERY}.*(?:{_END})|(?:{_END}).*{_EVERY}", re.DOTALL)
+
+
+def ends(text: str) -> bool:
+    """Whether it names the end of a repetition."""
+    return _ENDS.search(text.lower()) is not None
+
+
 _QUOTED = re.compile(r"[\"“”]([^\"“”]{1,80})[\"“”]|(?<!\w)'([^']{1,80})'(?!\w)")
 _CALLED = re.compile(
     r"(?:,? ?(?:and|that's|which is)? ?)\b(?:called|named|labell?ed|titled|name(?:d)? it|call it|label(?: it)?|"

@@ -22,6 +22,7 @@ from .wording import spell_date, spell_moment, spell_span
 _DEFAULT_HOUR = 9
 _PARTS = {"morning": 9, "lunch": 12, "afternoon": 15, "evening": 19, "tonight": 20, "night": 21}
 _SUB_DAILY = ("secondly", "minutely", "hourly")
+_FARTHEST = {"timer": timedelta(days=366), "": timedelta(days=3660)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,22 @@ _FOUR_DIGITS = re.compile(
 _THREE_DIGITS = re.compile(r"\b(?P<hour>1[0-2]|[1-9])(?P<minute>[0-5]\d) ?(?P<half>[ap]\.?m\b\.?)", re.IGNORECASE)
 
 
+# Where "10m5s" falls apart.
+_RUN_TOGETHER = re.compile(r"(?<=\d[hm])(?=\d+(?:m|s|min|sec)\b)|(?<=\dmin)(?=\d+s(?:ec)?\b)", re.IGNORECASE)
+# "Timers for 3 and 5 minutes": the unit counts for both.
+_COUNT = r"(?:\d+|one|two|three|four|five|six|seven|eight|nine|ten|fifteen|twenty|thirty|forty|fifty|sixty)"
+_SHARED_UNIT = re.compile(
+    rf"\b(?P<number>{_COUNT})(?=(?:, {_COUNT})*,? (?:and|&) {_COUNT} (?P<unit>(?:second|sec|minute|min|hour|hr)s?)\b)",
+    re.IGNORECASE,
+)
+
+
 def spelled_out(text: str) -> str:
     """The sentence with hours that are written in haste made plain: "alarm 0715", "for 7 tomorrow", "215pm"."""
     text = " ".join(text.replace("’", "'").split())
+    text = _RUN_TOGETHER.sub(" ", text)
+    if re.search(r"\btimers\b", text, re.IGNORECASE):
+        text = _SHARED_UNIT.sub(r"\g<number> \g<unit>", text)
     text = _THREE_DIGITS.sub(r"\g<hour>:\g<minute> \g<half>", text)
     text = _FOUR_DIGITS.sub(r"\g<before>\g<hour>:\g<minute>", text)
     text, count = _ALARM_HOUR.subn(r"\g<before> at \g<hour>", text)
@@ -70,13 +84,14 @@ def spelled_out(text: str) -> str:
 
 # --- When ------------------------------------------------------------------------------------------------------------
 
-_HALF_DAY = re.compile(
+# Says which half of the day is meant; says on which day.
+HALF_DAY = re.compile(
     r"\b(?:[ap]\.?m\b\.?|morning|afternoon|evening|night|tonight|noon|midday|midnight|lunch\w*|breakfast|dinner|hrs|"
     r"hours)|"
     r"\d ?[ap]m?\b|\b0\d|\b(?:1[3-9]|2[0-3])[:.h]?\d\d",
     re.IGNORECASE,
 )
-_DATED = re.compile(
+DATED = re.compile(
     r"\b(?:today|tonight|tomorrow|tmrw?|tmr|tomorow|tommorow|yesterday|mon|tue|wed|thu|fri|sat|sun|jan|feb|mar|apr|"
     r"may|jun|"
     r"jul|aug|sep|oct|nov|dec|next|this|day|week|month|year|in|\d+(?:st|nd|rd|th))|\d[/.-]\d+[/.-]|\d{4}-",
@@ -98,6 +113,33 @@ def find_when(text: str, kind: str, now: datetime, zone: ZoneInfo, locale: str =
     Raises: QueryError: TIME_IN_PAST, NO_SUCH_DATE, NO_SUCH_TIME, OUT_OF_RANGE.
     """
     now = now.astimezone(zone)
+    found = find_duration(text)
+    if found is not None and _NEGATIVE.search(text[: found[1][0]]):
+        raise QueryError(
+            f"minus {spell_span(found[0])} is before now; give a length of time above zero", reason="OUT_OF_RANGE"
+        )
+    when = _read(text, kind, now, zone, locale)
+    if isinstance(when, When):
+        _check_range(when, kind, now)
+    return when
+
+
+_NEGATIVE = re.compile(r"(?:(?:^|\s)[-−]|\b(?:minus|negative)\s+)$", re.IGNORECASE)
+
+
+def _check_range(when: When, kind: str, now: datetime) -> None:
+    if when.rule is not None:
+        rule = when.rule.recurrence
+        if rule.frequency == "secondly" and rule.interval < 60:
+            raise QueryError(
+                'what repeats does so once a minute at most; say "every minute" or longer', reason="OUT_OF_RANGE"
+            )
+    elif when.due - now > (farthest := _FARTHEST.get(kind, _FARTHEST[""])):
+        most = "a timer runs for 1 year" if farthest is _FARTHEST["timer"] else "what is set lies 10 years ahead"
+        raise QueryError(f"{most} at most; name a time that is nearer", reason="OUT_OF_RANGE")
+
+
+def _read(text: str, kind: str, now: datetime, zone: ZoneInfo, locale: str) -> When | Abstention | None:
     if kind == "timer" and (found := find_duration(text)) is not None and found[0] > timedelta():
         return _after(found[0], (found[1],), now)
     try:
@@ -175,7 +217,7 @@ def _repeating(readings: list[Resolution], words: str, text: str, kind: str, now
             return Abstention("At what time of day?", "needs_input")
         rule = replace(rule, hour=_DEFAULT_HOUR if part is None else part)
         note = note or f"no time of day was given, so {rule.hour:02}:00"
-    elif not _HALF_DAY.search(text) and kind == "reminder" and 1 <= rule.hour <= 6:
+    elif not HALF_DAY.search(text) and kind == "reminder" and 1 <= rule.hour <= 6:
         rule = replace(rule, hour=rule.hour + 12)
     if rule.interval > 1 and rule.anchor is None and reading.start is not None:
         rule = replace(rule, anchor=reading.start.astimezone(zone).replace(tzinfo=None))
@@ -205,7 +247,7 @@ def _single(readings: list[Resolution], words: str, text: str, kind: str, now: d
         return When(due, spans, note=best.note or f"no exact time was given, so {due:%H:%M}")
     candidates = [found for reading in readings if (found := _begins(reading)) is not None]
     future = [found.astimezone(zone) for found in candidates if found >= now - timedelta(seconds=1)]
-    if not _HALF_DAY.search(text) and not best.is_interval:
+    if not HALF_DAY.search(text) and not best.is_interval:
         future = _by_half_day(future or [candidates[0].astimezone(zone)], text, kind, now, zone)
     if not future:
         past = candidates[0].astimezone(zone)
@@ -230,7 +272,7 @@ def _by_half_day(found: list[datetime], text: str, kind: str, now: datetime, zon
     first = found[0]
     hour = first.hour % 12
     wakes = re.search(r"\bwak|\bget me up|\brouse", text.lower()) is not None
-    undated = not _DATED.search(text)
+    undated = not DATED.search(text)
     if first.hour == 0 or (first.hour == 12 and not wakes):
         wanted = first.hour
     elif wakes or (kind == "alarm" and hour >= 4):

@@ -30,11 +30,12 @@ from .timer_items import (
     single_out,
     time_spans,
     title_of_new,
+    unmatched_time,
 )
-from .timer_request import find_kinds, find_name, find_task, find_verb
+from .timer_request import ends, find_kinds, find_name, find_task, find_verb, forbids
 from .timer_time import When, find_several, find_when, spelled_out
 from .timex import find_duration, resolve
-from .wording import spell_moment, spell_rule, spell_span
+from .wording import spell_date, spell_moment, spell_rule, spell_span
 
 OWNER = "timers"
 SNOOZE = timedelta(minutes=9)
@@ -82,6 +83,8 @@ class Timers:
         if len(query.text) > MAX_TEXT:
             return Abstention(f"a sentence of more than {MAX_TEXT} characters sets no timer", "not_mine")
         text = spelled_out(query.text)
+        if forbids(text) and find_kinds(text):
+            return Abstention("Then nothing is set. What shall I do?", "needs_input")
         verb = find_verb(text, query.intent)
         if verb is None:
             return Abstention("this asks for no timer, alarm or reminder", "not_mine")
@@ -112,6 +115,10 @@ class Timers:
 
     async def _create(self, asked: Asked) -> Outcome:
         query, text = asked.query, asked.text
+        if ends(text):
+            return Abstention(
+                "A repetition that ends by itself cannot be set. Shall it repeat until you cancel it?", "needs_input"
+            )
         when = find_when(text, asked.kind, query.now, query.zone, query.locale)
         if isinstance(when, Abstention):
             return when
@@ -175,6 +182,8 @@ class Timers:
             return Abstention(
                 f'There is no {asked.kind} called "{name}". There is {enumerate_items(items)}.', "needs_input"
             )
+        if not named and (missing := unmatched_time(asked, anywhere=False)):
+            return _none_such(asked, items, missing)
         chosen = named[:1] if named else items[:1]
         if asked.kind == "timer" and not named and len(items) > 1:
             return self._list(asked)
@@ -193,6 +202,9 @@ class Timers:
         kind, lower = asked.kind, asked.text.lower()
         items = self._meant(asked)
         things = f"{kind}s" if kind else "timers, alarms or reminders"
+        exception = _EXCEPT.search(asked.text)
+        if exception and _OF_MANY.search(asked.text[: exception.start()].lower()):
+            return await self._cancel_but(asked, exception)
         if re.search(r"\b(?:all|every|everything|both)\b", lower) or (
             re.search(r"\b(?:timers|alarms|reminders)\b", lower) and not single_out(items, asked)
         ):
@@ -210,9 +222,41 @@ class Timers:
                 return found
             day = named_day(asked)
             if found.job.rule is not None and found.due is not None and day is not None:
+                if found.due < day[0]:
+                    return Abstention(
+                        f"{capital(found.title)} can only be left out the next time, on "
+                        f"{spell_date(found.due.date(), asked.now.date())}. Shall it be?",
+                        "needs_input",
+                    )
                 return await self._skip(asked, found, day[1])
             gone = [found]
             text = f"{capital(found.title)} is cancelled."
+        return await self._cancelled(asked, gone, text)
+
+    async def _cancel_but(self, asked: Asked, exception: re.Match[str]) -> Outcome:
+        """ "Cancel all my alarms except the 8 o'clock one": each that stays must be known, or it is asked for."""
+        head, tail = asked.text[: exception.start()], asked.text[exception.end() :]
+        narrowed = Asked(head, asked.query, find_kinds(head))
+        items, day, kept = self._meant(narrowed), named_day(narrowed), []
+        for part in re.split(r",? and |, ", tail):
+            staying = Asked(part, asked.query, find_kinds(part))
+            found = single_out(items, staying)
+            if not found and re.search(r"\b(?:timers|alarms|reminders)\b", part.lower()):
+                found = [item for item in items if item.payload.kind in staying.kinds]
+            if not found and items:
+                return Abstention(f"Which one shall stay: {enumerate_items(items, 'or')}?", "needs_input")
+            kept += found
+        gone = [
+            item
+            for item in items
+            if item not in kept and (day is None or (item.due is not None and day[0] <= item.due < day[1]))
+        ]
+        stays = f"; {enumerate_items(kept)} stay{'s' * (len(kept) == 1)}" if kept else ""
+        text = f"{len(gone)} cancelled: {enumerate_items(gone)}{stays}." if gone else f"Nothing is cancelled{stays}."
+        return await self._cancelled(narrowed, gone, text)
+
+    async def _cancelled(self, asked: Asked, gone: list[Item], text: str) -> Outcome:
+        kind = asked.kind
         if not asked.query.rehearsal and gone:
             await self._scheduler.remove(OWNER, *(item.job.id for item in gone))
         slots: dict[str, Json] = {"count": len(gone), "items": [item.slots() for item in gone]}
@@ -406,9 +450,25 @@ class Timers:
             return chosen[0]
         if not chosen and name:
             return Abstention(f'There is no {kind} called "{name}". There is {enumerate_items(items)}.', "needs_input")
+        if not chosen and duration_names and (missing := unmatched_time(asked, anywhere=verb == "cancel")):
+            return _none_such(asked, items, missing)
         if not chosen and len(items) == 1:
             return items[0]
-        return Abstention(f"Which one shall I {verb}: {enumerate_items(chosen or items)}?", "needs_input")
+        return Abstention(f"Which one shall I {verb}: {enumerate_items(chosen or items, 'or')}?", "needs_input")
+
+
+_OF_MANY = re.compile(r"\b(?:all|every|everything|both|any|timers|alarms|reminders)\b")
+_EXCEPT = re.compile(
+    r",?\s*\b(?:except(?:ing|ed)?(?: for)?|but(?: not| for)?|apart from|other than|besides|save for|"
+    r"leaving(?: out)?|without)\b",
+    re.IGNORECASE,
+)
+
+
+def _none_such(asked: Asked, items: list[Item], missing: str) -> Abstention:
+    kind = asked.kind or "timer, alarm or reminder"
+    there = f"there {'is' if len(items) == 1 else 'are'} {enumerate_items(items)}"
+    return Abstention(f"There is no {kind} {missing}; {there}.", "needs_input")
 
 
 def _names_day(text: str) -> bool:
