@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cached_property
 from pathlib import Path
@@ -53,7 +54,8 @@ class AsyncClient:
     ) -> assistant.Answer:
         if on_delta is None:
             request = ask_request(text, self._app, about)
-            return (await self._reply(self._stub.Ask(request, timeout=timeout_s or self._timeout_s))).answer
+            limit_s = timeout_s or self._timeout_s
+            return (await self._reply(self._stub.Ask(request, timeout=limit_s), limit_s)).answer
         answer = assistant.Answer()
         # To the end, beyond the answer: leaving early would call off what the daemon still has to note down.
         async for part in self.stream(text, timeout_s=timeout_s, **about):
@@ -66,7 +68,8 @@ class AsyncClient:
     async def stream(
         self, text: str = "", *, timeout_s: float | None = None, **about: Unpack[About]
     ) -> AsyncIterator[assistant.Decision | str | assistant.Answer]:
-        call = self._stub.AskStream(ask_request(text, self._app, about), timeout=timeout_s or self._timeout_s)
+        limit_s, began = timeout_s or self._timeout_s, time.monotonic()
+        call = self._stub.AskStream(ask_request(text, self._app, about), timeout=limit_s)
         answered = False
         try:
             async for message in call:
@@ -74,7 +77,7 @@ class AsyncClient:
                 yield part
                 answered = isinstance(part, assistant.Answer)
         except grpc.RpcError as error:
-            raise error_of(error, self.socket) from None
+            raise error_of(error, self.socket, limit_s, began) from None
         finally:
             call.cancel()
         if not answered:
@@ -90,7 +93,8 @@ class AsyncClient:
         **about: Unpack[About],
     ) -> assistant.Answer:
         request = invoke_request(expert, text, intent, self._app, about)
-        return (await self._reply(self._stub.Invoke(request, timeout=timeout_s or self._timeout_s))).answer
+        limit_s = timeout_s or self._timeout_s
+        return (await self._reply(self._stub.Invoke(request, timeout=limit_s), limit_s)).answer
 
     async def route(self, text: str) -> assistant.Decision:
         request = assistant.RouteRequest(text=checked_text(text))
@@ -119,8 +123,9 @@ class AsyncClient:
 
         return AssistantStub(self._channel)
 
-    async def _reply(self, call: Awaitable[R]) -> R:
+    async def _reply(self, call: Awaitable[R], limit_s: float | None = None) -> R:
+        began = time.monotonic()
         try:
             return await call
         except grpc.RpcError as error:
-            raise error_of(error, self.socket) from None
+            raise error_of(error, self.socket, limit_s, began) from None

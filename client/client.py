@@ -5,6 +5,7 @@ It knows the contract and no terminal. `aio` has the same verbs for coroutines.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -361,6 +362,9 @@ def _model_parts(
     path: Path, name: str, on_progress: Callable[[int, int], None] | None
 ) -> Iterator[fleet.AdoptModelRequest]:
     try:
+        # Asked first: opening a pipe would wait for its writer.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InputError(f"{path} is not a regular file; a model is one GGUF file")
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:

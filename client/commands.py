@@ -143,6 +143,8 @@ def _about(
 @contextmanager
 def _opened(name: str) -> Iterator[BinaryIO]:
     if name == "-":
+        if sys.stdin is None:
+            raise InputError("standard input is closed; give a file")
         yield sys.stdin.buffer
         return
     try:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from .client import Client
-from .errors import DaemonDownError, ExpertdError, InputError, NotFoundError, UnavailableError
+from .errors import DaemonDownError, DeadlineError, ExpertdError, InputError, NotFoundError, UnavailableError
 from .terminal import Terminal
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,6 +27,7 @@ EXIT_CODES = (
     (InputError, 2),
     (DaemonDownError, 3),
     (UnavailableError, 4),
+    (DeadlineError, 4),
     (NotFoundError, 5),
 )
 
@@ -121,7 +122,7 @@ def _tell(invocation: Invocation, error: ExpertdError) -> None:
     "  1  the daemon refused; standard error says why and what to do\n"
     "  2  usage: an unknown option, or a file that cannot be sent\n"
     "  3  the daemon does not answer\n"
-    "  4  nobody can answer now: no titan, no model, a worker gone\n"
+    "  4  nobody can answer now: no titan, no model, a worker gone; or no answer in time\n"
     "  5  no such expert, version, model or trace\n"
     "  130  interrupted",
 )

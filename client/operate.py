@@ -15,7 +15,7 @@ from . import render
 from .errors import ExpertdError
 from .invocation import Invocation, complete_expert, complete_model, json_option, pass_invocation
 from .terminal import Terminal
-from .wire import daemon_down, default_socket, knock
+from .wire import SYSTEM_SOCKET, daemon_down, default_socket, knock
 
 expert_argument = click.argument("expert", shell_complete=complete_expert)
 Check = fleet.GetStatusResponse.Check
@@ -98,7 +98,21 @@ def traces(invocation: Invocation, expert: str, limit: int, trace_id: str) -> No
         terminal.say("no traces")
     else:
         titles = ("trace", "time", "expert", "intent", "by", "sure", "outcome", "total", "feedback", "text or reason")
-        terminal.table(titles, [render.trace_row(trace) for trace in found], right=render.NUMBERS)
+        rows = [render.trace_row(trace) for trace in found]
+        if not terminal.tty:
+            terminal.table(titles, rows, right=render.NUMBERS)
+            return
+        # As in `ps`, sentences stand below; year and version go without saying, and where it is narrow, the tier.
+        short = []
+        for trace, time, name, intent, tier, sure, outcome, *rest, _ in rows:
+            how = tier if terminal.width >= 120 else ""
+            when, who, end = time.partition("-")[2], name.partition(" ")[0], outcome.replace("_", " ")
+            short.append([trace, when, who, intent, how, sure, end, *rest])
+        terminal.table(titles[:-1], short, right=render.NUMBERS, whole=frozenset({"trace", "time", "expert"}))
+        if below := [f"{row[0]}: {row[-1]}" for row in rows if row[-1]]:
+            terminal.say()
+            for line in below:
+                terminal.say(line.replace("\n", " "))
 
 
 # --- Change ----------------------------------------------------------------------------------------------------------
@@ -118,9 +132,31 @@ def install(invocation: Invocation, folder: Path) -> None:
         else:
             state = render.word(fleet.State, step.state) if step.state else ""
             head = " ".join(part for part in (step.expert, str(step.version or ""), state) if part)
-            terminal.say(": ".join(part for part in (head, step.message) if part))
+            message = step.message.removeprefix(f"{step.expert} {step.version}: ")  # the line begins with it already
+            terminal.say(": ".join(part for part in (head, message) if part))
 
-    invocation.client.fleet.install(folder, told)
+    try:
+        last = invocation.client.fleet.install(folder, told)
+    except KeyboardInterrupt:
+        terminal.warn("interrupted; expertd goes on with a bundle that has arrived: see `expertctl ps`")
+        raise click.exceptions.Exit(130) from None
+    if not last.state:
+        _tell_unchanged(invocation, folder)
+
+
+def _tell_unchanged(invocation: Invocation, folder: Path) -> None:
+    """No state was told: what was installed is what serves."""
+    import tomllib
+
+    manifest = tomllib.loads((folder / "expert.toml").read_text(encoding="utf-8"))
+    name, version = str(manifest.get("name")), manifest.get("version")
+    if invocation.client.fleet.get(name).expert.serving_version != version:
+        return
+    if invocation.terminal.json:
+        already = fleet.InstallResponse(expert=name, version=version, state="STATE_SERVING", message="serves already")
+        invocation.terminal.line(already)
+    else:
+        invocation.terminal.say(f"{name} {version} serves already")
 
 
 @click.command()
@@ -249,7 +285,10 @@ def pull(invocation: Invocation, name: str) -> None:
 @models.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--name", default="", shell_complete=complete_model, help="The model it is.  [default: found by its hash]"
+    "--name",
+    default="",
+    shell_complete=complete_model,
+    help="The model it is to serve as.  [default: the only one there is]",
 )
 @json_option
 @pass_invocation
@@ -298,6 +337,10 @@ def _examine(invocation: Invocation) -> tuple[Sequence[Check], fleet.GetStatusRe
     checks = [_folder_check(socket.absolute().parent)]
     if why := knock(socket):
         remedy = str(daemon_down(socket, why)).rpartition("; ")[2]
+        if not os.path.lexists(socket) and (pid := _holder(socket)):
+            why = f"the socket file is gone although expertd runs as process {pid}"
+            how = "sudo systemctl" if socket == SYSTEM_SOCKET else "systemctl --user"
+            remedy = f"restart it: `{how} restart expertd`"
         return [*checks, Check(name="socket", level="LEVEL_ERROR", message=why, remedy=remedy)], None
     checks.append(Check(name="socket", level="LEVEL_OK", message=f"somebody listens on {socket}"))
     try:
@@ -307,6 +350,15 @@ def _examine(invocation: Invocation) -> tuple[Sequence[Check], fleet.GetStatusRe
         return [*checks, Check(name="daemon", level="LEVEL_ERROR", message=str(error), remedy=restart)], None
     answers = Check(name="daemon", level="LEVEL_OK", message="answers")
     return [*checks, answers, *status.checks], status
+
+
+def _holder(socket: Path) -> int:
+    """The living process that the lock file beside the socket names; 0: none."""
+    try:
+        pid = int(socket.with_name(f"{socket.name}.lock").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+    return pid if pid > 0 and Path(f"/proc/{pid}").exists() else 0
 
 
 def _folder_check(folder: Path) -> Check:

@@ -233,10 +233,13 @@ def model_row(model: fleet.Model) -> list[str]:
 
 
 def trace_row(trace: fleet.Trace) -> list[str]:
+    who = f"{trace.expert} {trace.version}" if trace.version else trace.expert
+    if trace.verdict == "titan":
+        who = "titan"  # the expert is merely the one that came closest
     return [
         trace.id,
         clock(trace.time),
-        f"{trace.expert} {trace.version}" if trace.version else trace.expert,
+        who,
         trace.intent,
         trace.tier or trace.verdict,
         percent(trace.confidence) if trace.confidence else "",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,15 @@ MAX_POINTS = 1_000_000
 # Cells that mean "not measured".
 GAPS = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
 # Headers of a column of times, where its cells are numbers: seconds, or milliseconds, since 1970.
-TIME_HEADERS = frozenset({"time", "timestamp", "date", "datetime", "ds", "epoch", "unix_time"})
+TIME_HEADERS = frozenset({"time", "timestamp", "ts", "date", "datetime", "ds", "epoch", "unix", "unix_time"})
+# Headers of columns that number the rows: not what is measured, where another column of numbers is there.
+ROW_HEADERS = frozenset({"", "t", "id", "index", "idx", "no", "nr", "row", "#"})
+# Smaller numbers (before 1973, in seconds) count something else than seconds since 1970.
+_FIRST_EPOCH = 1e8
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
+_THOUSANDS_POINTS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+")
+_DAY_MONTH_YEAR = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T]+(.+))?")
+_YEAR_MONTH = re.compile(r"\d{4}-\d{2}")
 # The rows that decide what each column is.
 _LOOK_AHEAD = 200
 # Instants may be off by this share of the step and still count as even.
@@ -63,8 +72,10 @@ def read_series(stream: BinaryIO, name: str = "series", column: str = "") -> Rea
     """A column of a CSV file, with its start and step where another column holds times.
 
     stream: UTF-8, with or without a header; separated by commas, semicolons or tabs, decimal commas beside semicolons
-    and tabs. column: its header, or its number from 1; "": the first that holds numbers. Times are ISO 8601, those
-    without a zone in the machine's; rows that are missing become gaps. Reading stops at the first row too many.
+    and tabs; commas between thousands are read where no decimal comma can be meant. column: its header, or its number
+    from 1; "": the first that holds numbers, but for times and row numbers. Times are ISO 8601, year-month,
+    day.month.year, or seconds or milliseconds since 1970 under a header that says so; those without a zone are in the
+    machine's. Rows that are missing become gaps. Reading stops at the first row too many.
 
     Raises: InputError naming the file, the line and the rule.
     """
@@ -118,10 +129,12 @@ def _read(source: _Rows, name: str, column: str) -> Reading:
     comma = source.decimal_comma
     width = len(head[0][1])
     header = [] if _is_data(head[0][1], comma) else [cell.strip() for cell in head.pop(0)[1]]
-    kinds = [_kind([cells[index] for _, cells in head if index < len(cells)], comma) for index in range(width)]
-    time_index = _time_column(kinds, header)
-    index = _value_column(kinds, header, time_index, name, column)
+    columns = [[cells[index] for _, cells in head if index < len(cells)] for index in range(width)]
+    table = _Table(name, header, columns, [_kind(cells, comma) for cells in columns], comma)
+    time_index = _time_column(table)
+    index = _named_column(table, column) if column else _value_column(table, time_index)
     label = header[index] if header else ""
+    notes = _column_notes(table, time_index, index, chosen=bool(column))
 
     values: list[float] = []
     times: list[datetime] = []
@@ -152,11 +165,26 @@ def _read(source: _Rows, name: str, column: str) -> Reading:
     if all(math.isnan(value) for value in values):
         raise InputError(f"{name}: not one number; it needs at least one", reason="EMPTY_SERIES")
     series = Series(values=values, name=label or name)
-    notes = _place(series, times, lines, name) if times else ()
+    if times:
+        notes += _place(series, times, lines, name)
     return Reading(series=series, column=label or str(index + 1), notes=tuple(notes))
 
 
 # --- Which column ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The first rows, by column. header: empty where there is none; kinds: as `_kind` says."""
+
+    name: str
+    header: Sequence[str]
+    columns: Sequence[Sequence[str]]
+    kinds: Sequence[str]
+    comma: bool
+
+    def called(self, index: int) -> str:
+        return f'"{_short(self.header[index])}"' if self.header and self.header[index] else str(index + 1)
 
 
 def _is_data(cells: Sequence[str], comma: bool) -> bool:
@@ -177,38 +205,89 @@ def _kind(cells: Iterable[str], comma: bool) -> str:
     return ""
 
 
-def _time_column(kinds: Sequence[str], header: Sequence[str]) -> int | None:
-    if "time" in kinds:
-        return kinds.index("time")
-    named = (index for index, title in enumerate(header) if title.lower() in TIME_HEADERS and kinds[index] == "number")
-    return next(named, None) if kinds.count("number") > 1 else None
+def _time_column(table: _Table) -> int | None:
+    if "time" in table.kinds:
+        return table.kinds.index("time")
+    if table.kinds.count("number") < 2:
+        return None
+    for index, title in enumerate(table.header):
+        if title.lower() in TIME_HEADERS and table.kinds[index] == "number":
+            numbers = _numbers(table.columns[index], table.comma)
+            if abs(next(number for number in numbers if not math.isnan(number))) >= _FIRST_EPOCH:
+                return index
+    return None
 
 
-def _value_column(kinds: Sequence[str], header: Sequence[str], time_index: int | None, name: str, column: str) -> int:
-    if column:
-        lower = [title.lower() for title in header]
-        if column in header:
-            return header.index(column)
-        if column.lower() in lower:
-            return lower.index(column.lower())
-        if column.isdecimal() and 1 <= int(column) <= len(kinds):
-            return int(column) - 1
-        near = get_close_matches(column.lower(), lower, n=1)
-        guess = f'; did you mean "{header[lower.index(near[0])]}"?' if near else ""
-        there = ", ".join(f'"{_short(title)}"' for title in header[:20]) or f"1 to {len(kinds)}"
-        raise InputError(f'{name}: no column "{column}"{guess} (there are: {there})', reason="NO_SUCH_COLUMN")
-    numbers = [index for index, kind in enumerate(kinds) if kind == "number" and index != time_index]
+def _named_column(table: _Table, column: str) -> int:
+    header, count = table.header, len(table.kinds)
+    lower = [title.lower() for title in header]
+    if column in header:
+        return header.index(column)
+    if column.lower() in lower:
+        return lower.index(column.lower())
+    if column.isdecimal() and 1 <= int(column) <= count:
+        return int(column) - 1
+    near = get_close_matches(column.lower(), lower, n=1)
+    guess = f'; did you mean "{header[lower.index(near[0])]}"?' if near else ""
+    there = ", ".join(f'"{_short(title)}"' for title in header[:20]) or f"1 to {count}"
+    raise InputError(f'{table.name}: no column "{column}"{guess} (there are: {there})', reason="NO_SUCH_COLUMN")
+
+
+def _value_column(table: _Table, time_index: int | None) -> int:
+    header = table.header
+    numbers = [index for index, kind in enumerate(table.kinds) if kind == "number" and index != time_index]
     if not numbers:
-        raise InputError(f"{name}: no column holds numbers; a series needs one", reason="NO_NUMBERS")
-    # A first column without a name, beside others that have one, is a row number.
-    if header and not header[numbers[0]] and len(numbers) > 1:
-        numbers.pop(0)
-    return numbers[0]
+        raise InputError(f"{table.name}: no column holds numbers; a series needs one", reason="NO_NUMBERS")
+    passed_over = TIME_HEADERS | ROW_HEADERS
+    measured = [index for index in numbers if not header or header[index].lower() not in passed_over] or numbers
+    first = measured[0]
+    # Without times, a first column that rises evenly stands in for them.
+    if time_index is None and len(measured) > 1 and first == numbers[0] and _counts(table.columns[first], table.comma):
+        return measured[1]
+    return first
+
+
+def _counts(cells: Sequence[str], comma: bool) -> bool:
+    """Whether the numbers rise, each by the same step."""
+    steps = [later - earlier for earlier, later in pairwise(_numbers(cells, comma))]
+    return len(steps) > 1 and steps[0] > 0 and all(math.isclose(step, steps[0], rel_tol=1e-6) for step in steps)
+
+
+def _column_notes(table: _Table, time_index: int | None, taken: int, *, chosen: bool) -> list[str]:
+    """Which column was taken of several, and that a column of times was not understood."""
+    notes = []
+    name, kinds, called = table.name, table.kinds, table.called
+    others = [index for index, kind in enumerate(kinds) if kind == "number" and index not in {time_index, taken}]
+    if others and not chosen:
+        left = ", ".join(map(called, others[:20]))
+        notes.append(f"{name}: took column {called(taken)}; name another to take it instead (--column): {left}")
+    if time_index is not None:
+        return notes
+    for index, cells in enumerate(table.columns):
+        first = next((cell.strip() for cell in cells if cell.strip().lower() not in GAPS), "")
+        named = bool(table.header) and table.header[index].lower() in TIME_HEADERS
+        dated = index == 0 and kinds[index] == "text" and re.match(r"\d+[-/.: ]\d+", first)
+        if index != taken and first and (named or dated):
+            notes.append(
+                f'{name}: the times in column {called(index)} ("{_short(first)}") were not understood, steps are '
+                "counted; write them as 2026-03-02T09:00"
+            )
+            break
+    return notes
+
+
+def _numbers(cells: Iterable[str], comma: bool) -> list[float]:
+    """NaN for what is none."""
+    return [math.nan if (value := _number(cell, comma)) is None else value for cell in cells]
 
 
 def _number(cell: str, comma: bool) -> float | None:
     """NaN for a gap, None for what is not a number."""
-    if comma and "." not in cell:
+    if _THOUSANDS.fullmatch(cell.strip()) and (not comma or "." in cell):
+        cell = cell.replace(",", "")
+    elif comma and _THOUSANDS_POINTS.fullmatch(cell.strip()):
+        cell = cell.replace(".", "").replace(",", ".")
+    elif comma and "." not in cell:
         cell = cell.replace(",", ".", 1)
     try:
         value = float(cell)
@@ -222,6 +301,11 @@ def _number(cell: str, comma: bool) -> float | None:
 
 
 def _parse_time(cell: str) -> datetime | None:
+    if _YEAR_MONTH.fullmatch(cell):
+        cell += "-01"
+    elif found := _DAY_MONTH_YEAR.fullmatch(cell):
+        day, month, year, clock = found.groups()
+        cell = f"{year}-{month:0>2}-{day:0>2}" + (f"T{clock:0>5}" if clock else "")
     try:
         return datetime.fromisoformat(cell)
     except ValueError:

@@ -80,13 +80,23 @@ class Terminal:
     def line(self, value: Any) -> None:
         self.document(value, indent=None)
 
-    def table(self, titles: Row, rows: Sequence[Row], *, right: frozenset[str] = frozenset()) -> None:
-        """right: titles of columns of numbers. A column that is empty throughout is left out."""
+    def table(
+        self,
+        titles: Row,
+        rows: Sequence[Row],
+        *,
+        right: frozenset[str] = frozenset(),
+        whole: frozenset[str] = frozenset(),
+    ) -> None:
+        """right: titles of columns of numbers; whole: of those that no narrow terminal may cut, the first always.
+
+        A column that is empty throughout is left out.
+        """
         rows = [[plain(cell).replace("\n", " ") for cell in row] for row in rows]
         kept = [index for index, _ in enumerate(titles) if not rows or any(row[index] for row in rows)]
         titles, rows = [titles[index] for index in kept], [[row[index] for index in kept] for row in rows]
         if self.tty:
-            self._rich_table(titles, rows, right)
+            self._rich_table(titles, rows, right, whole)
             return
         from rich.cells import cell_len
 
@@ -127,16 +137,25 @@ class Terminal:
 
             yield moved
 
-    def _rich_table(self, titles: Row, rows: Sequence[Row], right: frozenset[str]) -> None:
+    def _rich_table(self, titles: Row, rows: Sequence[Row], right: frozenset[str], whole: frozenset[str]) -> None:
         from rich import box
+        from rich.cells import cell_len
         from rich.table import Table
         from rich.text import Text
 
-        style = {"box": box.SIMPLE_HEAD if self.unicode else box.ASCII2, "pad_edge": False, "show_edge": False}
+        look = box.SIMPLE_HEAD if self.unicode else box.ASCII2
+        style = {"box": look, "pad_edge": False, "show_edge": False, "collapse_padding": True}
         table = Table(**style, header_style="bold" if self.colour else "")  # type: ignore[arg-type]
         for index, title in enumerate(titles):
             # The first column is what the others are about: it is never cut.
-            table.add_column(title, justify="right" if title in right else "left", no_wrap=index == 0)
+            least = max(cell_len(row[index]) for row in (titles, *rows)) if title in whole else None
+            table.add_column(
+                title,
+                justify="right" if title in right else "left",
+                no_wrap=index == 0 or title in whole,
+                min_width=least,
+                overflow="ellipsis" if index == 0 else "fold",
+            )
         for row in rows:
             table.add_row(*(Text(self._fit(cell), style=_STYLES.get(cell, "")) for cell in row))
         self._console().print(table)

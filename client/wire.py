@@ -102,8 +102,11 @@ def knock(socket: Path) -> str:
     except PermissionError:
         return f"the socket {socket} is not yours to open"
     except ConnectionRefusedError:
-        if not stat.S_ISSOCK(socket.stat().st_mode):
-            return f"{socket} is not a socket"
+        try:
+            if not stat.S_ISSOCK(socket.stat().st_mode):
+                return f"{socket} is not a socket"
+        except OSError:  # gone in between
+            return f"there is no socket {socket}"
         return f"nobody listens on {socket}, left behind by a daemon that is gone"
     except OSError as error:
         return f"the socket {socket} cannot be opened: {error.strerror or error}"
@@ -135,13 +138,39 @@ def target(socket: Path) -> str:
     return f"unix:{quote(path)}"
 
 
-def error_of(error: grpc.RpcError, socket: Path) -> ExpertdError:
-    """The error that a failed call stands for, told apart: the daemon is gone, or is there and says so itself."""
+# How gRPC puts it that a connection ended under a call, and that none came about.
+_ENDED = ("stream removed", "socket closed", "connection reset", "broken pipe", "goaway")
+_UNCONNECTED = "failed to connect to all addresses"
+
+
+def error_of(
+    error: grpc.RpcError, socket: Path, timeout_s: float | None = None, began: float | None = None
+) -> ExpertdError:
+    """The error that a failed call stands for, told apart: the daemon is gone, or is there and says so itself.
+
+    timeout_s: the call's; began: when it began, by the monotonic clock.
+    """
     found = from_rpc(error)
     if told_by_daemon(error):
-        return found
-    if error.code() is grpc.StatusCode.UNAVAILABLE and (why := knock(socket)):
-        return daemon_down(socket, why)
+        if found.reason != "DEADLINE" or timeout_s is None or began is None:
+            return found
+        if (waited_s := time.monotonic() - began) < timeout_s - 1:
+            why = f"no answer within {waited_s:.0f} s, the daemon's own limit; see its configuration"
+        else:
+            why = f"no answer within {timeout_s:g} s; allow more with --timeout (in a program: timeout_s)"
+        return DeadlineError(why, reason=found.reason, metadata=found.metadata)
+    text = str(found).lower()
+    if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN} and any(end in text for end in _ENDED):
+        why = knock(socket)
+        now = str(daemon_down(socket, why)) if why else "it answers again: try again"
+        return DaemonDownError(
+            f"expertd ended while answering; {now}", reason="DAEMON_ENDED", metadata={"socket": str(socket)}
+        )
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        if why := knock(socket):
+            return daemon_down(socket, why)
+        if _UNCONNECTED in text:
+            return daemon_down(socket, f"nobody listened on {socket} just now, though somebody does again")
     if isinstance(found, DeadlineError):
         return DeadlineError(
             f"expertd did not answer in time on {socket}; allow more (`timeout_s`, `--timeout`), or see whether it "
@@ -246,10 +275,11 @@ class Wire:
 
     def unary(self, method: grpc.UnaryUnaryMultiCallable[Q, R], request: Q, timeout_s: float | None = None) -> R:
         """Raises: ExpertdError."""
+        limit_s, began = self.timeout_s if timeout_s is None else timeout_s, time.monotonic()
         try:
-            return method(request, timeout=self.timeout_s if timeout_s is None else timeout_s)
+            return method(request, timeout=limit_s)
         except grpc.RpcError as error:
-            raise error_of(error, self.socket) from None
+            raise error_of(error, self.socket, limit_s, began) from None
 
     def stream(
         self,
@@ -267,9 +297,11 @@ class Wire:
 
         Raises: ExpertdError, while iterating.
         """
+        began = time.monotonic()
         call = method(request, timeout=timeout_s)
         limit_s = patience_s or first_s
-        return self._told(call, _Patience(call, limit_s) if limit_s else None, only_first=patience_s is None)
+        patience = _Patience(call, limit_s) if limit_s else None
+        return self._told(call, patience, only_first=patience_s is None, timeout_s=timeout_s, began=began)
 
     def exchange(
         self, method: grpc.StreamStreamMultiCallable[Q, R], parts: Iterator[Q], *, patience_s: float
@@ -305,6 +337,8 @@ class Wire:
         *,
         only_first: bool = False,
         upload: _Parts[Q] | None = None,
+        timeout_s: float | None = None,
+        began: float | None = None,
     ) -> Iterator[R]:
         try:
             for message in call:
@@ -314,13 +348,20 @@ class Wire:
                 if patience and not only_first:
                     patience.moved()
         except grpc.RpcError as error:
-            raise self._why(error, patience, upload) from None
+            raise self._why(error, patience, upload, timeout_s, began) from None
         finally:
             if patience:
                 patience.stop()
             call.cancel()
 
-    def _why(self, error: Exception, patience: _Patience | None, upload: _Parts[Q] | None) -> Exception:
+    def _why(
+        self,
+        error: Exception,
+        patience: _Patience | None,
+        upload: _Parts[Q] | None,
+        timeout_s: float | None = None,
+        began: float | None = None,
+    ) -> Exception:
         if upload and upload.error:
             return upload.error
         if patience and patience.ran_out:
@@ -329,7 +370,7 @@ class Wire:
                 "`expertctl doctor`"
             )
         if isinstance(error, grpc.RpcError):
-            return error_of(error, self.socket)
+            return error_of(error, self.socket, timeout_s, began)
         return CancelledError("the call was called off")
 
     def _open(self) -> tuple[AssistantStub, FleetStub]:

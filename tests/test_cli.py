@@ -29,7 +29,7 @@ from hypothesis import strategies as st
 
 from expertd.client.cli import command_line
 from expertd.client.plot import plot
-from expertd.client.render import number, percent, size, span
+from expertd.client.render import number, percent, size, span, trace_row
 from expertd.client.terminal import plain
 from expertd.v1 import assistant_pb2 as assistant
 from expertd.v1 import fleet_pb2 as fleet
@@ -163,6 +163,8 @@ class Simulator(AssistantServicer, FleetServicer):
                 refuse(context, grpc.StatusCode.INVALID_ARGUMENT, f"31 February{EVIL}; mend it", "NO_SUCH_DAY")
             case "break":
                 refuse(context, grpc.StatusCode.UNAVAILABLE, "the worker is gone; try again", "WORKER_DIED")
+            case "slow":
+                refuse(context, grpc.StatusCode.DEADLINE_EXCEEDED, "deadline_exceeded", "DEADLINE")
             case "hang":
                 while context.is_active():
                     time.sleep(0.01)
@@ -187,9 +189,17 @@ class Simulator(AssistantServicer, FleetServicer):
         for part in request_iterator:
             self.received += len(part.data)
             manifest = manifest or part.data
+        if b"serves already" in manifest:
+            yield fleet.InstallResponse(message="verifying")
+            return
+        while b"slow" in manifest and context.is_active():
+            yield fleet.InstallResponse(message="verifying")
+            time.sleep(0.05)
         for state in ("STATE_LOADING", "STATE_WARMING"):
             yield fleet.InstallResponse(expert="spam", version=2, state=state)
         if b"broken" in manifest:
+            message = "spam 2: golden 3 failed"
+            yield fleet.InstallResponse(expert="spam", version=2, state="STATE_FAILED", message=message)
             refuse(context, grpc.StatusCode.FAILED_PRECONDITION, "spam 2: golden 3 failed", "GOLDEN_FAILED")
         self._serve("spam", 2)
         yield fleet.InstallResponse(expert="spam", version=2, state="STATE_SERVING", message="serves")
@@ -516,8 +526,20 @@ def test_a_daemon_that_is_down_exits_with_3_and_says_how_to_start_it(
 @pytest.mark.usefixtures("daemon")
 def test_a_daemon_that_hangs_is_given_up_after_the_timeout(run: Callable[..., Result]) -> None:
     result = run("--timeout", "0.3", "ask", "hang")
-    assert result.exit_code == 1
+    assert result.exit_code == 4
     assert "--timeout" in result.stderr
+
+
+@pytest.mark.usefixtures("daemon")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_an_answer_that_takes_too_long_is_told_with_the_time_allowed(
+    run: Callable[..., Result], options: tuple[str, ...]
+) -> None:
+    result = run("--timeout", "1", *options, "ask", "slow")
+    assert result.exit_code == 4
+    assert "no answer within 1 s; allow more with --timeout" in result.stderr
+    own = run("--timeout", "50", *options, "ask", "slow")
+    assert "the daemon's own limit" in own.stderr
 
 
 @pytest.mark.usefixtures("daemon")
@@ -592,7 +614,24 @@ def test_install_tells_each_step_and_a_failure_exits_with_1(
     (tmp_path / "expert.toml").write_text("broken")
     failed = run("install", str(tmp_path))
     assert failed.exit_code == 1
-    assert "golden 3 failed" in failed.stderr
+    assert "spam 2: golden 3 failed" in failed.stderr
+    assert "spam 2 failed: golden 3 failed\n" in failed.stdout
+
+
+@pytest.mark.usefixtures("daemon")
+def test_installing_what_serves_says_so(run: Callable[..., Result], tmp_path: Path) -> None:
+    (tmp_path / "expert.toml").write_text('name = "spam"\nversion = 1\n# serves already\n')
+    assert run("install", str(tmp_path)).stdout == "verifying\nspam 1 serves already\n"
+    last = json.loads(run("install", str(tmp_path), "--json").stdout.splitlines()[-1])
+    assert last["message"] == "serves already"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_an_interrupted_install_says_that_the_daemon_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "expert.toml").write_text("slow")
+    code, written = interrupt_after(["install", str(tmp_path)], b"verifying", environment)
+    assert code == 130
+    assert "see `expertctl ps`" in written
 
 
 def test_versions_are_promoted_rolled_back_pinned_unloaded_and_removed(
@@ -649,6 +688,20 @@ def test_traces_are_chosen_by_expert_number_and_id(run: Callable[..., Result]) -
     assert run("traces", "--id", "none").stdout == "no traces\n"
 
 
+@pytest.mark.usefixtures("daemon")
+def test_a_terminal_of_100_columns_shows_times_and_reasons_whole(environment: dict[str, str]) -> None:
+    written = without_style(on_a_terminal(["traces"], environment, 100)[0])
+    assert "…" not in written
+    assert "03-02 09:00:00" in written
+    assert "2026-" not in written
+    assert "01J0: wake me" in written
+
+
+def test_a_trace_that_went_to_the_titan_says_titan() -> None:
+    row = trace_row(fleet.Trace(id="01J", verdict="titan", expert="timers", answered_by="titan"))
+    assert row[2] == "titan"
+
+
 def test_feedback_keeps_the_correction(daemon: Simulator, run: Callable[..., Result]) -> None:
     assert run("feedback", "01J", "bad", "--correction", "spam").stdout == "noted: 01J was bad\n"
     assert daemon.verdicts["01J"].verdict == assistant.FeedbackRequest.VERDICT_BAD
@@ -691,6 +744,15 @@ def test_doctor_says_what_to_do_where_nobody_listens(run: Callable[..., Result],
     assert "systemctl --user start expertd" in result.stdout
     folder.chmod(0o777)
     assert f"chmod 700 {folder}" in run("doctor").stdout
+
+
+def test_doctor_tells_a_daemon_whose_socket_is_gone(run: Callable[..., Result], folder: Path) -> None:
+    (folder / "s.lock").write_text(f"{os.getpid()}\n")
+    assert f"the socket file is gone although expertd runs as process {os.getpid()}" in run("doctor").stdout
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (folder / "s.lock").write_text(f"{ended.pid}\n")
+    assert "there is no socket" in run("doctor").stdout
 
 
 # --- Processes and terminals -----------------------------------------------------------------------------------------
@@ -781,7 +843,12 @@ def test_a_card_is_rendered_and_its_links_are_spelled_out(environment: dict[str,
 
 def interrupt_after(arguments: list[str], words: bytes, environment: dict[str, str]) -> tuple[int, str]:
     process = subprocess.Popen(
-        [EXPERTCTL, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        [EXPERTCTL, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        # A background job of a shell ignores the signal, and so would all that the tests start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
     )
     seen = b""
     while words not in seen:
@@ -819,6 +886,32 @@ def test_a_reader_that_leaves_early_causes_no_traceback(environment: dict[str, s
         ["bash", "-c", shell], capture_output=True, text=True, timeout=60, env=environment, check=True
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("daemon")
+@pytest.mark.parametrize(
+    ("shell", "words"),
+    [
+        ("expertctl ps > /dev/full", "expertctl: standard output: No space left on device\n"),
+        ("expertctl --help > /dev/full", "expertctl: standard output: No space left on device\n"),
+        ("expertctl ask hello >&-", "expertctl: standard output is closed; give it one, /dev/null for none\n"),
+        ("expertctl ask hello --series - > /dev/null <&-", "standard input is closed; give a file\n"),
+    ],
+)
+def test_an_output_that_takes_nothing_is_told_in_one_line(environment: dict[str, str], shell: str, words: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", shell], capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+    assert done.returncode == (2 if "<&-" in shell else 1)
+    assert done.stderr.endswith(words)
+    assert done.stderr.count("\n") == 1
+
+
+def test_adopting_a_pipe_is_refused_at_once(run: Callable[..., Result], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.gguf")
+    result = run("models", "adopt", str(tmp_path / "m.gguf"))
+    assert result.exit_code == 2
+    assert "not a regular file" in result.stderr
 
 
 @pytest.mark.usefixtures("daemon")

@@ -352,6 +352,42 @@ def test_a_socket_that_was_left_behind_is_told_from_one_that_is_missing(folder: 
         client.ask("hello")
 
 
+def test_a_socket_that_goes_while_it_is_looked_at_is_a_daemon_down(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusing(socket.socket):
+        def connect(self, address: object) -> None:
+            raise ConnectionRefusedError
+
+    monkeypatch.setattr(wire.sockets, "socket", Refusing)
+    assert wire.knock(folder / "s") == f"there is no socket {folder / 's'}"
+
+
+class Failed(grpc.RpcError):
+    """What gRPC raises when the wire, not the daemon, ends a call."""
+
+    def __init__(self, code: grpc.StatusCode, text: str) -> None:
+        super().__init__()
+        self.code, self.details, self.trailing_metadata = lambda: code, lambda: text, lambda: ()
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "words"),
+    [
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: UNKNOWN", "nobody listened"),
+        ("UNKNOWN", "Stream removed", "expertd ended while answering"),
+        ("UNAVAILABLE", "Socket closed", "expertd ended while answering"),
+    ],
+)
+@pytest.mark.usefixtures("peer")
+def test_a_daemon_that_went_and_came_back_is_still_a_daemon_down(
+    folder: Path, code: str, text: str, words: str
+) -> None:
+    error = wire.error_of(Failed(grpc.StatusCode[code], text), folder / "s")
+    assert isinstance(error, DaemonDownError)
+    assert words in str(error)
+
+
 def test_a_path_too_long_for_a_socket_is_a_daemon_down_not_a_crash(folder: Path) -> None:
     with Client(folder / ("x" * 120)) as client, pytest.raises(DaemonDownError, match="at most 107"):
         client.ask("hello")
@@ -552,6 +588,14 @@ def csv(text: str, column: str = ""):
         ("5", [5]),
         ("load\n1e3\n-2\n", [1000, -2]),
         ("1\n2\n\n\n", [1, 2]),
+        ("id,temp,hum\n4,7,1\n9,8,1\n", [7, 8]),  # row numbers by their name
+        ("t\tv\n0\t7\n5\t9\n6\t8\n", [7, 9, 8]),
+        ("time,load\n0,7\n1,8\n", [7, 8]),  # too small for seconds since 1970
+        ("10,7\n20,9\n30,8\n", [7, 9, 8]),  # rises by one step
+        ("10,7\n20,9\n40,8\n", [10, 20, 40]),
+        ("id\n1\n2\n3\n", [1, 2, 3]),  # nothing else is there
+        ('"1,059"\n"2,001,000.5"\n', [1059, 2001000.5]),  # thousands
+        ("a;b\nx;1.059,5\ny;2,5\n", [1059.5, 2.5]),
     ],
 )
 def test_the_first_column_of_numbers_is_read(text: str, values: list[float]) -> None:
@@ -638,6 +682,37 @@ def test_times_give_start_and_step() -> None:
     series = csv("time,load\n2026-03-01T00:00Z,1\n2026-03-01T00:15Z,2\n2026-03-01T00:30Z,3\n").series
     assert series.start.ToDatetime(tzinfo=UTC) == datetime(2026, 3, 1, tzinfo=UTC)
     assert series.step.ToTimedelta() == timedelta(minutes=15)
+
+
+@pytest.mark.parametrize("title", ["ts", "time", "timestamp", "unix", "epoch"])
+@pytest.mark.parametrize("unit", ["", "000"])
+def test_seconds_and_milliseconds_since_1970_give_start_and_step(title: str, unit: str) -> None:
+    reading = csv(f"{title},v\n1772323200{unit},7\n1772326800{unit},9\n1772330400{unit},8\n")
+    assert list(reading.series.values) == [7, 9, 8]
+    assert reading.series.start.ToDatetime(tzinfo=UTC) == datetime(2026, 3, 1, tzinfo=UTC)
+    assert reading.series.step.ToTimedelta() == timedelta(hours=1)
+    assert not reading.notes
+
+
+def test_days_written_day_first_give_start_and_step() -> None:
+    series = csv("day;load\n1.03.2026;1\n02.03.2026;2\n03.03.2026;3\n").series
+    assert series.step.ToTimedelta() == timedelta(days=1)
+    assert csv("1.03.2026 9:00,1\n1.03.2026 09:30,2\n").series.step.ToTimedelta() == timedelta(minutes=30)
+
+
+def test_a_year_and_month_is_a_time() -> None:
+    assert "calendar" in csv("month,load\n1950-01,1\n1950-02,2\n1950-03,3\n").notes[0]
+
+
+@pytest.mark.parametrize("text", ["date,load\n11/21/2026,1\n11/22/2026,2\n", "time,load\n0,7\n1,8\n"])
+def test_times_that_are_not_understood_are_told(text: str) -> None:
+    assert "were not understood, steps are counted" in csv(text).notes[-1]
+
+
+def test_which_column_was_taken_of_several_is_told() -> None:
+    text = "id,temp,hum\n4,7,1\n9,8,1\n"
+    assert csv(text).notes == ('load.csv: took column "temp"; name another to take it instead (--column): "id", "hum"',)
+    assert not csv(text, "hum").notes
 
 
 def test_missing_rows_become_gaps_and_are_told() -> None:
