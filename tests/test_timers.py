@@ -365,6 +365,11 @@ def titles(person: Person) -> list[str]:
         ("wake me at 07:45", "delete my 6:30 alarm", "There is no alarm at 06:30; there is the 07:45 alarm."),
         ("set an alarm for 7am", "cancel my 7pm alarm", "There is no alarm at 19:00; there is the 07:00 alarm."),
         (
+            "remind me at 9 tomorrow to water the plants for mum",
+            "cancel the reminder to call mum",
+            'There is no such reminder. There is the reminder "water the plants for mum".',
+        ),
+        (
             "set a 20 minute timer",
             "cancel the 10 minute timer",
             "There is no timer of 10 min; there is the 20 min timer.",

@@ -12,6 +12,7 @@ import msgspec
 
 from ..journal import Job
 from ..values import Json, Query
+from .timer_request import without_times
 from .timer_time import DATED, HALF_DAY
 from .timex import Resolution, TimeError, find_duration, resolve
 from .wording import spell_clock, spell_date, spell_moment, spell_rule, spell_span
@@ -173,6 +174,17 @@ def single_out(items: list[Item], asked: Asked, *, duration_names: bool = True) 
     if re.search(r"\b(?:last|latest)\b", asked.text.lower()):
         return items[-1:]
     return _by_time(items, asked) if duration_names else []
+
+
+_TASK = re.compile(r"\breminder\s+(?:to|about|for)\s+(?P<task>.+)", re.IGNORECASE)
+
+
+def speaks_of(asked: Asked, item: Item) -> bool:
+    """Whether "the reminder to …" may mean this one: it is silent about the task, or shares most of its words."""
+    if (match := _TASK.search(without_times(asked.text, time_spans(asked)))) is None:
+        return True
+    task = set(re.findall(r"[^\W_]+", match["task"].lower())) - _COMMON
+    return 2 * len(task & set(_title_words(item).split())) > len(task) or not task
 
 
 def _by_time(items: list[Item], asked: Asked) -> list[Item]:

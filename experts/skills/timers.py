@@ -28,6 +28,7 @@ from .timer_items import (
     enumerate_items,
     named_day,
     single_out,
+    speaks_of,
     time_spans,
     title_of_new,
     unmatched_time,
@@ -446,6 +447,8 @@ class Timers:
             which = f' called "{name}"' if name else ""
             return Abstention(f"There is no {kind}{which} to {verb}.", "needs_input")
         chosen = single_out(items, asked, duration_names=duration_names)
+        if len(chosen or items) == 1 and not speaks_of(asked, (chosen or items)[0]):
+            return Abstention(f"There is no such reminder. There is {enumerate_items(items)}.", "needs_input")
         if len(chosen) == 1:
             return chosen[0]
         if not chosen and name:
