@@ -67,13 +67,9 @@ class TrunkConfig(Struct, frozen=True, kw_only=True):
 
 
 class RouterConfig(Struct, frozen=True, kw_only=True):
-    """reject_in_scope: the share of requests that an expert could answer, but that may be sent away.
-
-    cache_entries: sentences whose decision is remembered.
-    """
+    """reject_in_scope: the share of requests that an expert could answer, but that may be sent away."""
 
     reject_in_scope: Share = 0.08
-    cache_entries: CountFromZero = 4096
 
 
 class ExpertsConfig(Struct, frozen=True, kw_only=True):

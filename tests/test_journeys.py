@@ -336,3 +336,23 @@ def test_what_no_expert_can_do_goes_to_the_titan(start_daemon: Any, small_model:
     finally:
         server.kill()
         server.wait()
+
+
+def test_a_worker_killed_mid_stream_fails_its_own_caller_alone(start_daemon: Any, tmp_path: Path) -> None:
+    from bench.gguf_files import write_slow_model
+    from expertd.client import UnavailableError
+
+    daemon = start_daemon()
+    daemon.expertctl("models", "adopt", str(write_slow_model(tmp_path / "slow.gguf")))
+    pid = int(json.loads(daemon.expertctl("show", "text", "--json").stdout)["expert"]["worker_pid"])
+    with Client(daemon.socket) as client:
+        stream = client.stream("summarise this: We met on Monday, and the roof leaks again.")
+        for part in stream:
+            if isinstance(part, str):
+                break
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(UnavailableError) as caught:
+            for _ in stream:
+                pass
+    assert caught.value.reason == "WORKER_DIED"
+    assert answer_of(daemon, "ask", "what is 3 plus 4")["text"]
