@@ -1,0 +1,229 @@
+"""How well compound requests are split: requests that are one and stay one, and two or three in one that are found.
+
+    python -m bench.compound [--half tune] [--trunk DIR]
+
+The router is fitted on CLINC150's training rows, each intent an expert of its own. The form's rules and the thresholds
+were chosen on every second validation row, and on training rows of CLINC150 and BANKING77 (`--half tune`); reported are
+the other validation rows and the test rows. Compound requests are made of validation rows of different intents, joined
+in eight ways; MixSNIPS is split by form alone, since no expert here owns its intents.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expertd.distill import background as backgrounds
+from expertd.router.background import Background
+from expertd.router.compound import candidates, split
+from expertd.router.encoder import Encoder, pinned
+from expertd.router.index import Decision, Intent, RouteIndex
+
+from .report import ROOT, data_folder, percentiles, report
+from .router import encoded
+
+JOINTS = (" and ", " and then ", ". ", ", also ", "; after that ", "? ", ", and ", ". also, ")
+# Compound requests per joint.
+PAIRS, TRIPLES = 60, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Compound:
+    """text: rows joined. joints: where each join lies, (start, end). truth: (row, intent), in order."""
+
+    text: str
+    joints: tuple[tuple[int, int], ...]
+    truth: tuple[tuple[str, str], ...]
+
+
+def joined(rows: Sequence[tuple[str, str]], joint: str, size: int, count: int, seed: int) -> list[Compound]:
+    """rows: (text, intent). A triple's first join is a comma where the joint is "and", as people write lists."""
+    draw = random.Random(seed)
+    made: list[Compound] = []
+    while len(made) < count:
+        chosen = draw.sample(rows, size)
+        if len({intent for _, intent in chosen}) < size:
+            continue
+        text, joints = chosen[0][0].rstrip(" .?!"), []
+        for number, (row, _) in enumerate(chosen[1:], start=1):
+            between = ", " if joint.strip(", ") == "and" and number < size - 1 else joint
+            joints.append((len(text), len(text) + len(between)))
+            text += between + row.rstrip(" .?!")
+        made.append(Compound(text, tuple(joints), tuple(chosen)))
+    return made
+
+
+class Router:
+    """One sentence → decision; vectors kept, so that none is made twice."""
+
+    def __init__(self, index: RouteIndex, encoder: Encoder, texts: Iterable[str], vectors: Any) -> None:
+        self._index, self._encoder = index, encoder
+        self._vectors = dict(zip(texts, vectors, strict=True))
+        self.encoded = 0
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        fresh = sorted({text for text in texts if text not in self._vectors}, key=len)
+        self.encoded += len(fresh)
+        for begin in range(0, len(fresh), 64):
+            batch = fresh[begin : begin + 64]
+            self._vectors |= dict(zip(batch, self._encoder.encode(batch), strict=True))
+
+    def __call__(self, text: str) -> Decision:
+        if text not in self._vectors:
+            self.prepare([text])
+        return self._index.decide(self._vectors[text])
+
+
+def false_splits(texts: Sequence[str], decide: Router) -> tuple[dict[str, Any], list[str]]:
+    """Single requests that were split."""
+    offered = [text for text in texts if candidates(text)]
+    decide.prepare([part for text in offered for part in (text, *(part.text for part in candidates(text)))])
+    wrong = [text for text in offered if len(split(text, decide)) > 1]
+    figures = {
+        "rows": len(texts),
+        "offered": round(len(offered) / len(texts), 4),
+        "false_splits": round(len(wrong) / len(texts), 4),
+    }
+    return figures, wrong
+
+
+def found(compounds: Sequence[Compound], decide: Router) -> tuple[dict[str, float], list[str]]:
+    """offered: cut at the right places by form; split: with the router's word; routed: and every part to its intent."""
+    decide.prepare([c.text for c in compounds])
+    decide.prepare([part.text for c in compounds for part in candidates(c.text)])
+    offered = parted = routed = whole = 0
+    missed: list[str] = []
+    for compound in compounds:
+        offered += _at_joints(compound, candidates(compound.text))
+        parts = split(compound.text, decide)
+        if right := _at_joints(compound, parts):
+            told = [decide(part.text) for part in parts]
+            pairs = zip(told, compound.truth, strict=True)
+            routed += all(d.verdict != "titan" and d.intent == intent for d, (_, intent) in pairs)
+        else:
+            missed.append(compound.text)
+        parted += right
+        whole += decide(compound.text).intent in {intent for _, intent in compound.truth}
+    count = len(compounds)
+    figures = {
+        "offered": round(offered / count, 4),
+        "split": round(parted / count, 4),
+        "split_and_routed": round(routed / count, 4),
+        "unsplit_finds_one": round(whole / count, 4),
+    }
+    return figures, missed
+
+
+def _at_joints(compound: Compound, parts: Sequence[Any]) -> bool:
+    """Whether the parts end and begin within the joins."""
+    return len(parts) == len(compound.truth) and all(
+        begin <= left.end and right.start <= end
+        for (begin, end), left, right in zip(compound.joints, parts, parts[1:], strict=False)
+    )
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    opened: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def fitted(encoder: Encoder, data: Path, rows: Sequence[dict[str, Any]], vectors: Any) -> RouteIndex:
+    """On the training rows, against a background that has seen no row of this data set."""
+    others = encoded(encoder, backgrounds.sentences(data, leave_out="clinc150"), "others")
+    names, split_of = np.array([row["intent"] for row in rows]), np.array([row["split"] for row in rows])
+    train = np.flatnonzero(split_of == "train")
+    train = train[np.argsort(names[train], kind="stable")]
+    intents = [
+        Intent(str(name), str(name), tuple(rows[i]["text"] for i in train[names[train] == name]))
+        for name in np.unique(names[train])
+    ]
+    return RouteIndex.fit(intents, vectors[train], Background(encoder.id, *backgrounds.fit(others, 200)))
+
+
+def measure(half: str, data: Path, rows: Sequence[dict[str, Any]], decide: Router) -> tuple[dict[str, Any], list[str]]:
+    """Every figure on one half of the rows, and what went wrong, in words."""
+    val = [(row["text"], row["intent"]) for row in rows if row["split"] == "val"]
+    banking = [row["text"] for row in lines(data / "banking77" / ("train.jsonl" if half == "tune" else "test.jsonl"))]
+    mix = lines(data / "multi_intent" / "mixsnips_clean_dev.jsonl")
+    own = [row["text"] for path in sorted((ROOT / "experts/bundles").glob("*/intents.jsonl")) for row in lines(path)]
+    if half == "tune":
+        mine, singles = val[::2], {"clinc_val": [text for text, _ in val[::2]], "banking": banking[::4]}
+        mix = mix[::2]
+    else:
+        mine = val[1::2]
+        test = [row["text"] for row in rows if row["split"] == "test"]
+        singles = {"clinc_val": [text for text, _ in mine], "clinc_test": test, "banking": banking}
+        mix = mix[1::2]
+    singles["shipped"] = own
+
+    figures: dict[str, Any] = {}
+    wrong: list[str] = []
+    for name, texts in singles.items():
+        told, mistaken = false_splits(texts, decide)
+        figures |= {f"single_{name}_{key}": value for key, value in told.items()}
+        wrong += [f"split: {text}" for text in mistaken]
+    for size, count in ((2, PAIRS), (3, TRIPLES)):
+        every: list[Compound] = []
+        for number, joint in enumerate(JOINTS):
+            made = joined(mine, joint, size, count, seed=number)
+            every += made
+            if size == 2:
+                figures[f"pairs_{joint.strip()!r}{number}_split"] = found(made, decide)[0]["split"]
+        told, missed = found(every, decide)
+        wrong += [f"missed: {text}" for text in missed]
+        figures |= {f"{'pairs' if size == 2 else 'triples'}_{key}": value for key, value in told.items()}
+    counted = [(len(row["intents"]), len(candidates(row["text"])) or 1, row["text"]) for row in mix]
+    for size in (1, 2, 3):
+        of_size = [got == size for asked, got, _ in counted if asked == size]
+        figures[f"mixsnips_{size}_by_form"] = round(sum(of_size) / len(of_size), 4)
+    wrong += [f"mixsnips {asked} as {got}: {text}" for asked, got, text in counted if asked != got]
+
+    for name, sample in (("single", [text for text, _ in mine[:1000]]), ("triple", [c.text for c in every[:200]])):
+        took = []
+        for text in sample * 3:
+            began = time.perf_counter()
+            candidates(text)
+            took.append(time.perf_counter() - began)
+        figures |= {f"candidates_{name}_{key}": value for key, value in percentiles(took).items()}
+    return figures, wrong
+
+
+def main() -> None:
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--half", choices=("tune", "report"), default="report")
+    parser.add_argument("--trunk", type=Path, default=state, metavar="DIR", help="where trunks are kept")
+    options = parser.parse_args()
+    data = data_folder()
+    encoder = Encoder.open(options.trunk)
+    rows = lines(data / "clinc150" / "data_full.jsonl.gz")
+    texts = [row["text"] for row in rows]
+    vectors = encoded(encoder, texts, "clinc150")
+    decide = Router(fitted(encoder, data, rows, vectors), encoder, texts, vectors)
+    figures, wrong = measure(options.half, data, rows, decide)
+    if options.half == "tune":
+        print("\n".join(wrong))
+    report(
+        "compound" if options.half == "report" else "compound-tune",
+        figures,
+        notes=(
+            f"CLINC150 validation, every second row; {PAIRS} pairs and {TRIPLES} triples per joint; "
+            f"trunk {pinned().name} int8, {encoder.id[:12]}; {decide.encoded:,} sentences encoded",
+            "offered: by form alone; split: with the router's word, at exactly the right places",
+        ),
+    )
+
+
+if __name__ == "__main__":
+    main()
