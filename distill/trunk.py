@@ -21,6 +21,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,19 +32,30 @@ import numpy.typing as npt
 
 from expertd.router.encoder import (
     DIMENSIONS,
+    LAYOUT,
     MANIFEST_FILE,
     MAX_TOKENS,
     MODEL_FILE,
+    STATIC_FILE,
+    STATIC_SCALE_FILE,
     TOKENIZER_FILE,
+    TRUNK_FILES,
     WEIGHTS_FILE,
     Encoder,
+    Tokens,
     TrunkError,
     TrunkSpec,
+    open_session,
     pinned,
 )
 
 SOURCE_WEIGHTS = "model.safetensors"
 LAYERS = 6
+# Layer whose tokens' mean the router reads beside the last one's. Half-way up, words are still told apart that the last
+# layer takes for the same. Chosen on CLINC150's validation rows: 4 and 6 gave 96.9 %, 6 alone 96.0 %, all seven 97.1 %.
+HALFWAY_LAYER = 4
+# Tokens encoded at once for the static table.
+TABLE_BATCH = 64
 HEADS = 12
 LAYER_NORM_EPSILON = 1e-12
 # onnxruntime's own operators.
@@ -88,12 +100,27 @@ def make(
         say(f"trunk is there already: {home}")
         return home
 
+    from safetensors.numpy import load_file
+
     weights, tokenizer = find(spec, folder, hub, say)
-    out.mkdir(parents=True, exist_ok=True)
+    export(spec, load_file(weights), tokenizer, home, say)
+    say(f"trunk is ready: {home}")
+    return home
+
+
+def export(spec: TrunkSpec, weights: dict[str, Array], tokenizer: Path, home: Path, say: Say = print) -> None:
+    """Writes the trunk that `spec` names to the folder `home`, replacing what lies there.
+
+    weights: the encoder's tensors by their names in the source file; tokenizer: the file to copy.
+
+    Raises: TrunkError: the quantised graph is wrong on this machine; `home` is as it was.
+    """
+    home.parent.mkdir(parents=True, exist_ok=True)
     # Complete or not there at all: written beside its place, renamed in one step.
-    work = Path(tempfile.mkdtemp(prefix=".making-", dir=out))
+    work = Path(tempfile.mkdtemp(prefix=".making-", dir=home.parent))
     try:
-        _export(spec, weights, tokenizer, work, say)
+        shutil.copyfile(tokenizer, work / TOKENIZER_FILE)
+        _quantised(spec, weights, work, say)
         _settle(work)
         if home.exists():
             shutil.rmtree(home)
@@ -104,8 +131,6 @@ def make(
             Encoder.open(home)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    say(f"trunk is ready: {home}")
-    return home
 
 
 # --- Where the weights come from -------------------------------------------------------------------------------------
@@ -246,9 +271,10 @@ def _quantise(weight: Array, bits: int) -> tuple[Array, Array]:
 
 
 def build(weights: dict[str, Array], bits: int) -> Any:
-    """The encoder as an onnx ModelProto: `ids` int64 (1, tokens) → `vector` float32 (1, 384), unit length.
+    """The encoder as an onnx ModelProto: `ids` int64 (n, tokens) → `vector` float32 (n, 384), unit length, and `states`
+    float32 (n, 768), sums over the tokens of layer 4 and of the last one.
 
-    One sentence at a time, so there is no mask and no padding. bits: 8 or 7, or 0 for float32.
+    Sentences of one length, so there is no mask and no padding. bits: 8 or 7, or 0 for float32.
     """
     from onnx import TensorProto, helper
 
@@ -266,17 +292,24 @@ def build(weights: dict[str, Array], bits: int) -> Any:
         weights["embeddings.LayerNorm.bias"],
         "x",
     )
+    axis = graph.constant("tokens.axis", np.array([1]))
+    sums: list[str] = []
     for number in range(LAYERS):
         x = _layer(graph, weights, number, x)
+        if number + 1 in (HALFWAY_LAYER, LAYERS):
+            sums.append(graph.node("ReduceSum", [x, axis], f"layer{number}.sum", keepdims=0))
     # The mean over the tokens; dividing by their number would not change the direction.
-    total = graph.node("ReduceSum", [x, graph.constant("tokens.axis", np.array([1]))], "total", keepdims=0)
-    graph.node("LpNormalization", [total], "vector", p=2, axis=1)
+    graph.node("LpNormalization", [sums[-1]], "vector", p=2, axis=1)
+    graph.node("Concat", sums, "states", axis=1)
     return helper.make_model(
         helper.make_graph(
             graph.nodes,
             "trunk",
-            [helper.make_tensor_value_info("ids", TensorProto.INT64, [1, "tokens"])],
-            [helper.make_tensor_value_info("vector", TensorProto.FLOAT, [1, DIMENSIONS])],
+            [helper.make_tensor_value_info("ids", TensorProto.INT64, ["sentences", "tokens"])],
+            [
+                helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["sentences", DIMENSIONS]),
+                helper.make_tensor_value_info("states", TensorProto.FLOAT, ["sentences", 2 * DIMENSIONS]),
+            ],
             graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid(FUSED, 1)],
@@ -327,24 +360,23 @@ def _layer(graph: _Graph, weights: dict[str, Array], number: int, x: str) -> str
 # --- On disk ---------------------------------------------------------------------------------------------------------
 
 
-def _export(spec: TrunkSpec, weights_path: Path, tokenizer_path: Path, home: Path, say: Say) -> None:
-    from safetensors.numpy import load_file
-
-    weights = load_file(weights_path)
-    shutil.copyfile(tokenizer_path, home / TOKENIZER_FILE)
+def _quantised(spec: TrunkSpec, weights: dict[str, Array], home: Path, say: Say) -> None:
     with _progress(say) as step:
         step("float32 graph, to compare with", 0.1)
-        _write(spec, build(weights, 0), home)
-        reference = Encoder.open(home).encode(SAMPLES)
+        _save(build(weights, 0), home)
+        reference = _encode_samples(home)
         cosine = 0.0
         # Some processors without int8 dot products overflow on full-range weights; there 7 bits are more exact than 8.
         for bits in (8, 7):
-            step(f"int{bits} per channel", 0.5)
-            _write(spec, build(weights, bits), home)
-            step("comparing", 0.8)
-            cosine = max(cosine, mean := float((Encoder.open(home).encode(SAMPLES) * reference).sum(axis=1).mean()))
+            step(f"int{bits} per channel", 0.2)
+            _save(build(weights, bits), home)
+            step("comparing", 0.3)
+            cosine = max(cosine, mean := float((_encode_samples(home) * reference).sum(axis=1).mean()))
             if mean >= LEAST_COSINE:
-                step(f"done, cosine to float32 {mean:.4f}", 1.0)
+                step(f"cosine to float32 {mean:.4f}; static table", 0.4)
+                _save_table(_static_table(weights, home), home)
+                _write_manifest(spec, home)
+                step("done", 1.0)
                 return
     raise TrunkError(
         f"{spec.name}: the quantised graph's mean cosine to float32 is {cosine:.4f} on this machine, at least "
@@ -352,13 +384,55 @@ def _export(spec: TrunkSpec, weights_path: Path, tokenizer_path: Path, home: Pat
     )
 
 
-def _write(spec: TrunkSpec, model: Any, home: Path) -> None:
-    """Model, weights and manifest. The weights lie in a file of their own so that they are mapped, not copied."""
+def _encode_samples(home: Path) -> Array:
+    session, tokens = open_session(home), Tokens(home)
+    return np.concatenate(
+        [session.run(["vector"], {"ids": np.array([tokens.ids(text)], np.int64)})[0] for text in SAMPLES]
+    )
+
+
+def _static_table(weights: dict[str, Array], home: Path) -> Array:
+    """What each token says before and without any other: float32 (vocabulary, 768).
+
+    First half: its embedding, normalised as the first layer sees it, without a position. Second half: what the encoder
+    makes of a text of this token alone (the distillation of model2vec, Tulkens & van Dongen, 2024; without its weights
+    by frequency and its principal components, which cost 2 and 1 points of accuracy on CLINC150's validation rows).
+    """
+    embedded = weights["embeddings.word_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
+    embedded = embedded - embedded.mean(axis=1, keepdims=True)
+    embedded /= np.sqrt((embedded**2).mean(axis=1, keepdims=True) + LAYER_NORM_EPSILON)
+    embedded = embedded * weights["embeddings.LayerNorm.weight"] + weights["embeddings.LayerNorm.bias"]
+
+    session = open_session(home)
+    begin, end = Tokens(home).ids("")
+
+    def alone(first: int) -> Array:
+        own = np.arange(first, min(first + TABLE_BATCH, len(embedded)))
+        ids = np.stack([np.full_like(own, begin), own, np.full_like(own, end)], axis=1)
+        return np.asarray(session.run(["states"], {"ids": ids})[0][:, DIMENSIONS:] / ids.shape[1])
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        encoded = np.concatenate(list(pool.map(alone, range(0, len(embedded), TABLE_BATCH))))
+    return np.hstack([embedded, encoded]).astype(np.float32)
+
+
+def _save_table(table: Array, home: Path) -> None:
+    """int8, one scale per column."""
+    levels, scale = _quantise(table.T, 8)
+    np.save(home / STATIC_FILE, np.ascontiguousarray(levels.T), allow_pickle=False)
+    np.save(home / STATIC_SCALE_FILE, scale, allow_pickle=False)
+
+
+def _save(model: Any, home: Path) -> None:
+    """The weights lie in a file of their own so that they are mapped, not copied."""
     import onnx
 
     for name in (MODEL_FILE, WEIGHTS_FILE):
         (home / name).unlink(missing_ok=True)
     onnx.save_model(model, home / MODEL_FILE, save_as_external_data=True, location=WEIGHTS_FILE, size_threshold=1024)
+
+
+def _write_manifest(spec: TrunkSpec, home: Path) -> None:
     lines = [
         f'id = "{spec.id}"',
         f'name = "{spec.name}"',
@@ -366,10 +440,11 @@ def _write(spec: TrunkSpec, model: Any, home: Path) -> None:
         f'licence = "{spec.licence}"',
         f"recipe = {spec.recipe}",
         f"dimensions = {DIMENSIONS}",
+        f"layout = {LAYOUT}",
         "",
         "[files]",
     ]
-    for name in (MODEL_FILE, WEIGHTS_FILE, TOKENIZER_FILE):
+    for name in TRUNK_FILES:
         with (home / name).open("rb") as file:
             lines += [f'"{name}" = "{hashlib.file_digest(file, "sha256").hexdigest()}"']
     (home / MANIFEST_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from expertd.distill import trunk
 from expertd.router.encoder import MANIFEST_FILE, Encoder, TrunkError, TrunkMissingError, pinned
@@ -83,6 +84,27 @@ def test_any_text_has_a_finite_vector(encoder: Encoder, text: str) -> None:
     (vector,) = encoder.encode([text])
     assert np.isfinite(vector).all()
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def whole(trunk_root: Path) -> Tokenizer:
+    """The tokenizer alone, with nothing remembered."""
+    tokenizer = Tokenizer.from_file(str(trunk_root / pinned().id / "tokenizer.json"))
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(256)
+    return tokenizer
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(st.characters(codec="ascii")) | st.text() | st.from_regex(r"(\[?[A-Za-z]{1,9}\]?['., -]?)*"))
+def test_remembered_words_give_the_tokenizers_own_tokens(encoder: Encoder, whole: Tokenizer, text: str) -> None:
+    assert encoder.tokens(text) == whole.encode(text).ids
+    assert encoder.tokens(text) == whole.encode(text).ids
+
+
+@pytest.mark.parametrize("text", ["", "a" * 150 + " b", "word " * 300, "x" * 90 + "!" * 300, "say [MASK] now", "[sep]"])
+def test_tokens_at_the_edges_are_the_tokenizers_own(encoder: Encoder, whole: Tokenizer, text: str) -> None:
+    assert encoder.tokens(text) == whole.encode(text).ids
 
 
 def test_threads_encode_at_once_without_mixing_up(encoder: Encoder) -> None:
