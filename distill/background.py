@@ -24,12 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from expertd.router.background import BACKGROUND_FILE
-from expertd.router.encoder import Encoder, TrunkError
+from expertd.router.encoder import Encoder, TrunkError, vectors
 
 Vectors = npt.NDArray[np.float32]
 Row = dict[str, Any]
 
 CLUSTERS = 320
+RANK = 160
 ROUNDS = 25
 SEED = 20260101
 
@@ -72,47 +73,50 @@ def sentences(data: Path, leave_out: str = "") -> list[str]:
     return found
 
 
-def fit(vectors: Vectors, clusters: int = CLUSTERS) -> tuple[Vectors, Vectors, Vectors]:
-    """vectors: float32 (n, d), unit length → centres (k, d), shares (k,), lower-triangular spread (d, d).
+def fit(features: Vectors, clusters: int = CLUSTERS, rank: int = RANK) -> tuple[Vectors, Vectors, Vectors, Vectors]:
+    """features: float32 (n, d), from `Encoder.features` → centres (k, d), shares (k,), spread (rank, d), noise (d,).
 
-    Spherical k-means (Dhillon & Modha, 2001); the covariance is that of all vectors around their own centre.
+    Spherical k-means on the sentence vectors (Dhillon & Modha, 2001). The covariance is that of all features around
+    their own centre: its strongest directions, and what is left in each dimension for itself.
     """
+    found = vectors(features)
     random = np.random.default_rng(SEED)
-    directions = vectors[random.permutation(len(vectors))[:clusters]].copy()
+    directions = found[random.permutation(len(found))[:clusters]].copy()
     for _ in range(ROUNDS):
-        nearest = (vectors @ directions.T).argmax(axis=1)
+        nearest = (found @ directions.T).argmax(axis=1)
         sums = np.zeros_like(directions)
-        np.add.at(sums, nearest, vectors)
+        np.add.at(sums, nearest, found)
         empty = np.flatnonzero(np.bincount(nearest, minlength=len(directions)) == 0)
-        sums[empty] = vectors[random.integers(0, len(vectors), len(empty))]
+        sums[empty] = found[random.integers(0, len(found), len(empty))]
         directions = sums / np.linalg.norm(sums, axis=1, keepdims=True)
-    nearest = (vectors @ directions.T).argmax(axis=1)
+    nearest = (found @ directions.T).argmax(axis=1)
     counts = np.bincount(nearest, minlength=len(directions))
     filled = counts > 0
-    sums = np.zeros_like(directions)
-    np.add.at(sums, nearest, vectors)
-    centres = sums / np.maximum(counts, 1)[:, None]
-    rest = (vectors - centres[nearest]).astype(np.float64)
-    covariance = rest.T @ rest / len(rest) + 1e-7 * np.eye(vectors.shape[1])
-    spread = np.linalg.cholesky(covariance)
+    centres = np.zeros((len(directions), features.shape[1]), np.float64)
+    np.add.at(centres, nearest, features)
+    centres /= np.maximum(counts, 1)[:, None]
+    rest = features - centres[nearest]
+    covariance = rest.T @ rest / len(rest)
+    strengths, axes = np.linalg.eigh(covariance)
+    spread = (axes[:, -rank:] * np.sqrt(np.maximum(strengths[-rank:], 0))).T
+    noise = np.sqrt(np.maximum(np.diag(covariance) - (spread**2).sum(axis=0), 1e-9))
     return (
         centres[filled].astype(np.float32),
-        (counts[filled] / len(vectors)).astype(np.float32),
+        (counts[filled] / len(found)).astype(np.float32),
         spread.astype(np.float32),
+        noise.astype(np.float32),
     )
 
 
-def write(path: Path, trunk: str, centres: Vectors, shares: Vectors, spread: Vectors) -> None:
-    """Half precision, the lower triangle alone."""
+def write(path: Path, trunk: str, fitted: tuple[Vectors, Vectors, Vectors, Vectors]) -> None:
+    """Half precision."""
     from safetensors.numpy import save_file
 
-    tensors: dict[str, npt.NDArray[Any]] = {
-        "centres": centres.astype(np.float16),
-        "shares": shares.astype(np.float32),
-        "spread": spread[np.tril_indices(len(spread))].astype(np.float16),
-    }
+    names = ("centres", "shares", "spread", "noise")
+    tensors = {name: values.astype(np.float16) for name, values in zip(names, fitted, strict=True)}
     # One key alone: safetensors writes several in no fixed order.
     save_file(tensors, path, {"trunk": trunk})
+    path.chmod(0o644)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -132,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"background: {error}", file=sys.stderr)
         return 1
     print(f"encoding {len(texts):,} sentences", flush=True)
-    write(options.out, encoder.id, *fit(encoder.encode(texts)))
+    write(options.out, encoder.id, fit(encoder.features(texts)))
     print(f"{options.out}: {options.out.stat().st_size:,} bytes")
     return 0
 

@@ -1,17 +1,19 @@
 """Requests in general: what people ask that no installed expert may know. The foil that experts are fitted against.
 
-A few hundred clusters of sentence vectors (centre and share) and the covariance within them, fitted by
-`expertd.distill.background`; statistics only, no sentence is kept. Drawing from it gives vectors like those of real
+A few hundred clusters of sentence features (centre and share) and the covariance within them, fitted by
+`expertd.distill.background`; statistics only, no sentence is kept. Drawing from it gives features like those of real
 requests, as many as needed: outlier exposure (Hendrycks et al., 2019) without shipping the outliers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from .encoder import vectors
 
 Vectors = npt.NDArray[np.float32]
 
@@ -20,16 +22,17 @@ BACKGROUND_FILE = "background.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Background:
-    """A mixture of Gaussians on the trunk's vectors.
+    """A mixture of Gaussians on the trunk's features, see `Encoder.features`.
 
     trunk: the id of the trunk that it was fitted on. centres: float32 (k, d). shares: float32 (k,), sum 1.
-    spread: float32 (d, d), lower triangular; spread · spreadᵀ is the covariance within a cluster.
+    spread: float32 (r, d), noise: float32 (d,); spreadᵀ · spread + diag(noise²) is the covariance within a cluster.
     """
 
     trunk: str
     centres: Vectors
     shares: Vectors
     spread: Vectors
+    noise: Vectors
 
     @classmethod
     def load(cls, path: Path | None = None) -> Background:
@@ -42,21 +45,16 @@ class Background:
         path = path or Path(__file__).parent / "data" / BACKGROUND_FILE
         try:
             with safe_open(path, framework="numpy") as file:
-                centres = file.get_tensor("centres").astype(np.float32)
-                shares = file.get_tensor("shares").astype(np.float32)
-                packed = file.get_tensor("spread").astype(np.float32)
+                parts = [file.get_tensor(name).astype(np.float32) for name in ("centres", "shares", "spread", "noise")]
                 trunk = file.metadata()["trunk"]
         except (SafetensorError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path}: not a background model ({error}); make it with expertd.distill.background"
             ) from error
-        width = centres.shape[1]
-        spread = np.zeros((width, width), np.float32)
-        spread[np.tril_indices(width)] = packed
-        return cls(trunk, centres, shares, spread)
+        return cls(trunk, *parts)
 
     def draw(self, count: int, seed: int, without: npt.NDArray[np.bool_] | None = None) -> Vectors:
-        """About `count` vectors, float32 (n, d), unit length; the same for the same seed.
+        """About `count` rows of features, float32 (n, d); the same for the same seed.
 
         without: (k,), clusters to leave out; their share is not made up for.
         """
@@ -64,11 +62,22 @@ class Background:
         if without is not None:
             times[without] = 0
         clusters = np.repeat(np.arange(len(times)), times)
-        noise = np.random.default_rng(seed).standard_normal((len(clusters), len(self.spread)), np.float32)
-        drawn = self.centres[clusters] + noise @ self.spread.T
-        return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True))
+        random = np.random.default_rng(seed)
+        along = random.standard_normal((len(clusters), len(self.spread)), np.float32) @ self.spread
+        around = random.standard_normal((len(clusters), len(self.noise)), np.float32) * self.noise
+        return np.asarray(self.centres[clusters] + along + around)
+
+    def joined(self, features: Vectors, share: float = 0.3) -> Background:
+        """With requests that are known to be out of scope: float32 (n, d), each the centre of a cluster of its own.
+
+        share: what they weigh together.
+        """
+        if not len(features):
+            return self
+        shares = np.append(self.shares * (1 - share), np.full(len(features), share / len(features)))
+        return replace(self, centres=np.vstack([self.centres, features]), shares=shares.astype(np.float32))
 
     @property
     def directions(self) -> Vectors:
-        """The centres at unit length, float32 (k, d)."""
-        return np.asarray(self.centres / np.linalg.norm(self.centres, axis=1, keepdims=True))
+        """The centres' sentence vectors, float32 (k, 384), unit length."""
+        return vectors(self.centres)

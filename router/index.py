@@ -1,16 +1,8 @@
-"""The route index: unit vector → decision. Frozen; a change of experts makes a new one beside it.
+"""The route index: a sentence's features → decision. Frozen; a change of experts makes a new one beside it.
 
-Fitting gives three things, all from the experts' own sentences and the background of requests in general:
-
-1. a softmax head over the intents, with one class more for the background;
-2. a logistic stack of three signals that a request is in scope: the energy of the experts' logits (Liu et al., 2020),
-   the background's logit, and how near the request is to sentences that experts own;
-3. the operating point. Every sentence is scored by a head that has not seen it (cross-fitting); the threshold sends
-   away at most the stated share of them, and the temperature and the stack make the confidence a probability.
-
-What is out of scope is told to the stack twice: as draws from the background, far away, and as the sentences of experts
-that a fold's head was fitted without, close by. The second are real sentences, and without them the stack trusts
-nearness too much (CLINC150: area under the curve 0.90 without, 0.98 with).
+A cascade, cheapest first. `recall` knows sentences word for word; `glance` reads the text token by token, without the
+encoder, and answers only where that is as safe as asking it; `decide` has the last word: routed to an expert, a
+question back where two are close, the titan where none fits. How all of it is fitted stands in `fitting`.
 
 Knows experts and intents as names alone, and text only to remember it.
 """
@@ -22,7 +14,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,38 +22,22 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from . import fitting, live
 from .background import Background
-from .head import fit_logistic, fit_softmax, fit_temperature, log_sum_exp, softmax
+from .encoder import DIMENSIONS, vectors
+from .fitting import COMPARED, NEVER, Fitted, Labelled
 from .recall import LONGEST_CHARACTERS, Recall, normalise
+from .tier import ENCODER_BLOCKS, STATIC_BLOCKS, Scored, Tier
 
 Vectors = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating[Any]]
 
 # Rises whenever the same sentences would give another index.
-RECIPE = 1
-FOLDS = 4
-STEPS = 15
-# Vectors drawn from the background, to fit against and, others, to judge by.
-DRAWN = 1500
-# How many intents the background weighs as much as.
-FOIL_INTENTS = 4
-# Sentences compared with at each decision; more cost more than they tell.
-MOST_NEIGHBOURS = 2048
-# How sharply the similarity signal prefers the nearest sentence to many near ones.
-SHARPNESS = 20.0
-# Intents with fewer sentences are never held out: there would be nothing left to learn them from.
-LEAST_HELD_OUT = 3
-# With fewer held-out sentences than this the stack is this one and the threshold even odds. Fitted on experts of one to
-# nine sentences, each alone against the background: 0.93 to 0.99 under the curve.
-LEAST_CALIBRATION = 20
-DEFAULT_SCOPE = (2.7, -2.7, 3.1, 5.7)
-# What is ten to one out of scope is sent away even if that is more than was asked for: a few odd sentences in a small
-# set of examples do not open the door to everything.
-LEAST_IN_SCOPE = 0.1
-# Of requests that an expert could answer, the share whose expert may be missing from what the caller is offered.
-MISSED_EXPERTS = 0.01
-# A second expert less likely than this is never worth a question; one more likely than that always is.
-CLARIFY_BETWEEN = (0.2, 0.45)
+RECIPE = 2
+MOST_OFFERED = 10
+# An intent is small beside the others with less than this share of the sentences that they have on average.
+SMALL_SHARE = 0.25
+ENGLISH = frozenset({"en"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +71,10 @@ class Decision:
     """expert, intent: the best candidate, also where the verdict is "titan"; "" where there is none.
 
     confidence: calibrated probability that the request is in scope and that this expert and intent are right.
-    alternatives: likeliest first, without the best; where the verdict is "clarify", the best of each other expert that
-    is close. reason: in words. neighbours: the nearest sentence.
+    alternatives: likeliest first, without the best: the conformal set, which holds the right one for 99 % of the
+    requests that are in scope; where the verdict is "clarify", the best of each other expert that is close. reason: in
+    words. neighbours: the nearest sentence. language: where the request was sent away because no expert speaks it, its
+    ISO 639-1 code.
     """
 
     verdict: Literal["routed", "clarify", "titan"]
@@ -107,247 +85,423 @@ class Decision:
     alternatives: tuple[Alternative, ...]
     reason: str
     neighbours: tuple[Neighbour, ...] = ()
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TierReport:
+    """What one tier makes of a request. asked: it got this far. needed: the confidence (exact, static) or the
+    probability of being in scope (encoder) from which the tier answers. note: why it answered, or did not."""
+
+    tier: str
+    asked: bool
+    answered: bool
+    confidence: float
+    needed: float
+    in_scope: float
+    candidates: tuple[Alternative, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What speaks for or against being in scope. weight: its share of the log odds."""
+
+    name: str
+    value: float
+    weight: float
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Everything that a decision rests on.
 
-    margin: log odds of the experts against the background, by the head. similarity: soft maximum of the cosines to the
-    experts' sentences. score: log odds of being in scope, from both; in_scope: the same as a probability;
-    least_in_scope: below it the titan is asked.
-    rival: the second expert's share among experts; clarify_from: from there on the caller is asked back.
+    neighbours: nearest first. in_scope: a probability; below least_in_scope the titan is asked. rival: the second
+    expert's share among experts; from clarify_from on the caller is asked back. language: code of the likeliest one;
+    english: probability that it is English.
     """
 
     decision: Decision
-    margin: float
-    similarity: float
-    score: float
+    tiers: tuple[TierReport, ...]
+    neighbours: tuple[Neighbour, ...]
+    signals: tuple[Signal, ...]
     in_scope: float
     least_in_scope: float
     rival: float
     clarify_from: float
-    candidates: tuple[Alternative, ...]
-    neighbours: tuple[Neighbour, ...]
+    language: str = ""
+    language_probability: float = 0.0
+    english: float = 1.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RouteIndex:
-    """Made by `fit` or `load`.
+    """Made by `fit` or `load`; `with_intent` and `without` make another one of it.
 
-    owners: (expert, intent) per class. head: float32 (classes + 1, d) and offset (classes + 1,), the background last.
-    known, known_class, known_text: the sentences compared with. scope: factors of margin and similarity, offset.
-    threshold: least log odds of being in scope. temperature: on the logits. clarify_from: a share.
+    owners: (expert, intent) per class. known: float16 (n, 384), the sentences compared with, class after class;
+    known_class, known_text: whose they are. own: normalised sentence → class, where one expert alone has it. fitted:
+    tiers and thresholds. live: (classes,), True for what was added since, in closed form. languages: those that the
+    experts speak, ISO 639-1.
     """
 
     owners: tuple[tuple[str, str], ...]
-    head: Vectors
-    offset: Vectors
-    known: Vectors
+    known: npt.NDArray[np.float16]
     known_class: npt.NDArray[np.int32]
     known_text: tuple[str, ...]
-    scope: tuple[float, float, float, float]
-    threshold: float
-    temperature: float
-    clarify_from: float
+    own: Mapping[str, int]
+    fitted: Fitted
+    anchors: live.Anchors
+    live: npt.NDArray[np.bool_]
+    languages: frozenset[str] = ENGLISH
     _experts: tuple[str, ...] = field(init=False)
-    _members: Vectors = field(init=False)
-    _own: dict[str, int] = field(init=False)
+    _expert_of: npt.NDArray[np.int64] = field(init=False)
+    _starts: npt.NDArray[np.int64] = field(init=False)
     _recall: Recall[Decision] = field(init=False, default_factory=Recall)
 
     def __post_init__(self) -> None:
         experts = tuple(sorted({expert for expert, _ in self.owners}))
-        members = np.zeros((len(experts), len(self.owners)), np.float32)
-        for number, (expert, _) in enumerate(self.owners):
-            members[experts.index(expert), number] = 1
+        place = {expert: number for number, expert in enumerate(experts)}
         object.__setattr__(self, "_experts", experts)
-        object.__setattr__(self, "_members", members)
-        # An expert's own sentence, word for word, needs no weighing; one that two experts claim does.
-        own: dict[str, int] = {}
-        claimed: dict[str, str] = {}
-        for number, text in zip(self.known_class.tolist(), self.known_text, strict=True):
-            key, expert = normalise(text), self.owners[number][0]
-            if claimed.setdefault(key, expert) == expert:
-                own.setdefault(key, number)
-            else:
-                own.pop(key, None)
-        object.__setattr__(self, "_own", own)
+        object.__setattr__(self, "_expert_of", np.array([place[expert] for expert, _ in self.owners], np.int64))
+        starts = np.searchsorted(self.known_class, np.arange(len(self.owners) + 1))
+        object.__setattr__(self, "_starts", starts)
 
     # --- Deciding ----------------------------------------------------------------------------------------------------
 
     def recall(self, text: str) -> Decision | None:
         """The exact tier: an expert's own sentence, or what was decided for this one before; None: neither."""
         decision = self._recall.get(text)
-        if decision is None and len(text) <= LONGEST_CHARACTERS and (own := self._own.get(normalise(text))) is not None:
+        if decision is None and len(text) <= LONGEST_CHARACTERS and (own := self.own.get(normalise(text))) is not None:
             expert, intent = self.owners[own]
             reason = f"one of the sentences that {expert} owns"
             decision = Decision("routed", expert, intent, 1.0, "exact", (), reason)
         return decision
 
-    def decide(self, vector: Vectors, text: str = "") -> Decision:
-        """vector: float32 (d,), unit length. text: where given, the decision is remembered for `recall`."""
-        decision = self._decide(vector)[0]
-        if text:
-            self._recall.put(text, replace(decision, tier="exact"))
-        return decision
+    def glance(self, sketch: Vectors, text: str = "") -> Decision | None:
+        """The static tier. sketch: float32 (768,), from `Encoder.sketch`. None: not sure enough, ask the encoder."""
+        if self.fitted.glance_from > 1 or not self.owners:
+            return None
+        in_scope, shares = self._glanced(sketch)
+        best = int(shares.argmax())
+        confidence = in_scope * float(shares[best])
+        if confidence < self.fitted.glance_from:
+            return None
+        expert, intent = self.owners[best]
+        reason = f"{expert} {intent} at {confidence:.0%}, by its words alone"
+        decision = Decision("routed", expert, intent, confidence, "static", (), reason)
+        return self._remember(decision, text)
 
-    def explain(self, vector: Vectors) -> Explanation:
-        """The decision and all that it rests on. vector: float32 (d,), unit length."""
-        decision, figures = self._decide(vector)
-        margin, similarity, score, rival, chances, cosines = figures
+    def decide(self, features: Vectors, text: str = "") -> Decision:
+        """The encoder tier. features: float32 (1536,), from `Encoder.features`. text: where given, the decision is
+        remembered for `recall`."""
+        if not self.owners:
+            return Decision("titan", "", "", 0.0, "encoder", (), "no expert is installed")
+        return self._remember(self._weigh(features)[0], text)
+
+    def foreign(self, text: str, language: str, name: str) -> Decision:
+        """The decision on a request in a language that no expert speaks. language: ISO 639-1 code, name: in English."""
+        reason = f"written in {name}; the experts here speak {_listed(self.languages)}"
+        decision = Decision("titan", "", "", 0.0, "static", (), reason, language=language)
+        return self._remember(decision, text)
+
+    def explain(
+        self, features: Vectors, text: str = "", foreign: tuple[str, str] | None = None, neighbours: int = 8
+    ) -> Explanation:
+        """The decision and all that it rests on, every tier asked.
+
+        features: float32 (1536,). text: looked up in the exact tier. foreign: code and name of a language not spoken.
+        neighbours: how many of the nearest sentences to find among all.
+        """
+        recalled = self.recall(text) if text else None
+        exact = TierReport(
+            "exact",
+            True,
+            recalled is not None,
+            recalled.confidence if recalled is not None else 0.0,
+            1.0,
+            1.0 if recalled is not None else 0.0,
+            (),
+            recalled.reason if recalled is not None else "not a sentence that was seen before",
+        )
+        if not self.owners:
+            decision = Decision("titan", "", "", 0.0, "encoder", (), "no expert is installed")
+            return Explanation(decision, (exact,), (), (), 0.0, 1.0, 0.0, 1.0)
+        glanced_in_scope, glanced_shares = self._glanced(features[: 2 * DIMENSIONS])
+        sure = glanced_in_scope * float(glanced_shares.max())
+        needed = self.fitted.glance_from
+        glanced = sure >= needed and foreign is None
+        needs = (
+            "never answers: too few sentences to calibrate it"
+            if needed > 1
+            else f"{sure:.0%} sure, {needed:.0%} needed"
+        )
+        static = TierReport(
+            "static",
+            recalled is None,
+            glanced and recalled is None,
+            sure,
+            min(needed, 1.0),
+            glanced_in_scope,
+            self._candidates(glanced_in_scope * glanced_shares),
+            needs if foreign is None else f"written in {foreign[1]}",
+        )
+        weighed, scored, shares, odds, similarity = self._weigh(features)
+        in_scope, least = _sigmoid(odds), _sigmoid(self.fitted.threshold)
+        encoder = TierReport(
+            "encoder",
+            recalled is None and not glanced and foreign is None,
+            recalled is None and not glanced and foreign is None,
+            weighed.confidence,
+            least,
+            in_scope,
+            self._candidates(in_scope * shares),
+            weighed.reason,
+        )
+        if recalled is not None:
+            decision = recalled
+        elif foreign is not None:
+            decision = self.foreign("", *foreign)
+        else:
+            decision = (self.glance(features[: 2 * DIMENSIONS]) if glanced else None) or weighed
+        by_expert = np.sort(np.bincount(self._expert_of, shares))[::-1]
+        cosines = self.known.astype(np.float32) @ vectors(features[None])[0] if neighbours else np.zeros(0, np.float32)
+        rows = np.argsort(-cosines)[:neighbours]
+        names = ("energy of the experts", "background's logit", "nearest sentence", "how often requests are in scope")
+        values = (scored.energy, scored.foil, similarity, 1.0)
         return Explanation(
             decision=decision,
-            margin=margin,
-            similarity=similarity,
-            score=score,
-            in_scope=_sigmoid(score),
-            least_in_scope=_sigmoid(self.threshold),
-            rival=rival,
-            clarify_from=self.clarify_from,
-            candidates=tuple(self._alternative(int(number), chances) for number in np.argsort(-chances)[:10]),
-            neighbours=tuple(self._neighbour(int(row), cosines) for row in np.argsort(-cosines)[:8]),
+            tiers=(exact, static, encoder),
+            neighbours=tuple(self._neighbour(int(row), float(cosines[row])) for row in rows),
+            signals=tuple(
+                Signal(name, value, factor * value)
+                for name, value, factor in zip(names, values, self.fitted.scope, strict=True)
+            ),
+            in_scope=in_scope,
+            least_in_scope=least,
+            rival=float(by_expert[1]) if len(by_expert) > 1 else 0.0,
+            clarify_from=self.fitted.clarify_from,
         )
 
-    def _decide(self, vector: Vectors) -> tuple[Decision, tuple[float, float, float, float, Floats, Floats]]:
-        count = len(self.owners)
-        if not count:
-            nothing = np.zeros(0, np.float32)
-            decision = Decision("titan", "", "", 0.0, "encoder", (), "no expert is installed")
-            return decision, (0.0, 0.0, -40.0, 0.0, nothing, nothing)
-        logits = self.head @ vector + self.offset
-        cosines = self.known @ vector
-        energy, foil = float(log_sum_exp(logits[:count])), float(logits[count])
-        similarity = float(_similarity(cosines))
-        of_energy, of_foil, of_similarity, offset = self.scope
-        score = of_energy * energy + of_foil * foil + of_similarity * similarity + offset
-        in_scope = _sigmoid(score)
-        shares = softmax(self.temperature * logits[:count])
-        chances = in_scope * shares
+    def _glanced(self, sketch: Vectors) -> tuple[float, Floats]:
+        tier = self.fitted.static
+        scored = self._settled(tier.score(tier.read(sketch)), 0)
+        of_energy, of_foil, offset = self.fitted.static_scope
+        in_scope = _sigmoid(of_energy * scored.energy + of_foil * scored.foil + offset)
+        return in_scope, tier.shares(scored.logits)
+
+    def _settled(self, scored: Scored, tier: int) -> Scored:
+        """The background was fitted before live intents came, and may claim their ground: there it says what it usually
+        says of requests in scope, at most."""
+        if self.live.any() and self.live[int(scored.logits.argmax())]:
+            return replace(scored, foil=min(scored.foil, self.fitted.usual[tier][2]))
+        return scored
+
+    def _weigh(self, features: Vectors) -> tuple[Decision, Scored, Floats, float, float]:
+        tier = self.fitted.encoder
+        scored = self._settled(tier.score(tier.read(features)), 1)
+        shares = tier.shares(scored.logits)
+        row, similarity = self._nearest(features, shares)
+        of_energy, of_foil, of_nearness, offset = self.fitted.scope
+        odds = of_energy * scored.energy + of_foil * scored.foil + of_nearness * similarity + offset
+        in_scope = _sigmoid(odds)
 
         # The expert first, then its intent: several likely intents of one expert speak for that expert.
-        by_expert = self._members @ shares
+        by_expert = np.bincount(self._expert_of, shares, len(self._experts))
         winner = int(by_expert.argmax())
         expert = self._experts[winner]
-        best = int((shares * self._members[winner]).argmax())
+        best = int(np.where(self._expert_of == winner, shares, -1.0).argmax())
         intent = self.owners[best][1]
         share, by_expert[winner] = float(by_expert[winner]), -1.0
         second = int(by_expert.argmax())
         rival = max(float(by_expert[second]), 0.0)
 
-        confidence = float(chances[best])
-        nearest = self._neighbour(int(cosines.argmax()), cosines)
+        confidence = in_scope * float(shares[best])
+        nearest = self._neighbour(row, similarity)
         shown = f"nearest {nearest.sentence!r} ({nearest.expert}, cosine {nearest.similarity:.2f})"
         verdict: Literal["routed", "clarify", "titan"]
-        others = [number for number in np.argsort(-shares)[:5].tolist() if number != best and shares[number] >= 0.02]
-        if score < self.threshold:
+        likely = shares >= self.fitted.offer_from
+        others = [number for number in _largest(shares, MOST_OFFERED) if number != best and likely[number]]
+        if odds < self.fitted.threshold:
             verdict = "titan"
-            reason = f"no expert fits: {in_scope:.0%} in scope, {_sigmoid(self.threshold):.0%} needed; {shown}"
-        elif rival >= self.clarify_from:
+            reason = f"no expert fits: {in_scope:.0%} in scope, {_sigmoid(self.fitted.threshold):.0%} needed; {shown}"
+        elif rival >= self.fitted.clarify_from:
             verdict = "clarify"
             reason = (
                 f"{expert} and {self._experts[second]} are close: {share:.0%} and {rival:.0%} among experts; {shown}"
             )
-            close = np.flatnonzero(by_expert >= self.clarify_from)
-            others = [int((shares * self._members[number]).argmax()) for number in close[np.argsort(-by_expert[close])]]
+            close = np.flatnonzero(by_expert >= self.fitted.clarify_from)
+            others = [
+                int(np.where(self._expert_of == number, shares, -1.0).argmax())
+                for number in close[np.argsort(-by_expert[close])]
+            ]
         else:
             verdict = "routed"
             reason = f"{expert} {intent} at {confidence:.0%}; {shown}"
-        alternatives = tuple(self._alternative(number, chances) for number in others)
+        alternatives = tuple(self._alternative(number, in_scope * shares) for number in others)
         decision = Decision(verdict, expert, intent, confidence, "encoder", alternatives, reason, (nearest,))
-        return decision, (energy - foil, similarity, score, rival, chances, cosines)
+        return decision, scored, shares, odds, similarity
+
+    def _nearest(self, features: Vectors, shares: Floats) -> tuple[int, float]:
+        """The nearest known sentence of the likeliest intents: its row and cosine."""
+        point = vectors(features[None])[0]
+        best, similarity = int(self._starts[int(shares.argmax())]), -1.0
+        for number in _largest(shares, COMPARED):
+            first, last = int(self._starts[number]), int(self._starts[number + 1])
+            if first < last:
+                cosines = self.known[first:last].astype(np.float32) @ point
+                row = int(cosines.argmax())
+                if cosines[row] > similarity:
+                    best, similarity = first + row, float(cosines[row])
+        return best, similarity
+
+    def _remember(self, decision: Decision, text: str) -> Decision:
+        if text:
+            self._recall.put(text, replace(decision, tier="exact"))
+        return decision
+
+    def _candidates(self, chances: Floats) -> tuple[Alternative, ...]:
+        """The likeliest intents, and the best one of each of the likeliest experts."""
+        numbers = _largest(chances, MOST_OFFERED)
+        best: dict[int, int] = {}
+        for number in np.argsort(-chances).tolist():
+            best.setdefault(int(self._expert_of[number]), number)
+        numbers += [number for number in list(best.values())[:6] if number not in numbers]
+        return tuple(self._alternative(number, chances) for number in numbers)
 
     def _alternative(self, number: int, chances: Floats) -> Alternative:
         expert, intent = self.owners[number]
         return Alternative(expert, intent, float(chances[number]))
 
-    def _neighbour(self, row: int, cosines: Floats) -> Neighbour:
+    def _neighbour(self, row: int, similarity: float) -> Neighbour:
         expert, intent = self.owners[self.known_class[row]]
-        return Neighbour(expert, intent, self.known_text[row], float(cosines[row]))
+        return Neighbour(expert, intent, self.known_text[row], similarity)
+
+    # --- Making ------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def empty(cls, dimensions: int) -> RouteIndex:
+    def empty(cls) -> RouteIndex:
         """Knows no expert: every request is the titan's."""
-        none = np.zeros((0, dimensions), np.float32)
-        head, offset = np.zeros((1, dimensions), np.float32), np.zeros(1, np.float32)
-        return cls((), head, offset, none, np.zeros(0, np.int32), (), DEFAULT_SCOPE, 0.0, 1.0, 1.0)
-
-    # --- Fitting -----------------------------------------------------------------------------------------------------
+        static, encoder = (
+            Tier(
+                blocks,
+                np.zeros((len(blocks), DIMENSIONS), np.float32),
+                np.zeros((1, len(blocks) * DIMENSIONS), np.float32),
+                np.zeros(1, np.float32),
+            )
+            for blocks in (STATIC_BLOCKS, ENCODER_BLOCKS)
+        )
+        usual = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+        none = np.zeros(0, np.int64)
+        fitted = Fitted(
+            static, encoder, none, fitting.DEFAULT_SCOPE, fitting.DEFAULT_STATIC_SCOPE, 0.0, NEVER, 1.0, 1.0, usual
+        )
+        known = np.zeros((0, DIMENSIONS), np.float16)
+        nobody = np.zeros(0, np.bool_)
+        return cls((), known, np.zeros(0, np.int32), (), {}, fitted, live.Anchors.none(), nobody)
 
     @classmethod
     def fit(
         cls,
         intents: Sequence[Intent],
-        vectors: Vectors,
+        features: Vectors,
         background: Background,
+        *,
         reject_in_scope: float = 0.03,
+        languages: frozenset[str] = ENGLISH,
+        validation: Labelled | None = None,
     ) -> RouteIndex:
-        """vectors: float32 (n, d), unit length, one per sentence, intent after intent.
+        """features: float32 (n, 1536), from `Encoder.features`, one row per sentence, intent after intent.
 
-        reject_in_scope: of requests that an expert could answer, the share that may be sent away.
+        reject_in_scope: of requests that an expert could answer, the share that may be sent away. validation: rows kept
+        apart to calibrate on; without them, sentences are held out in turn.
 
-        Raises: ValueError: as many vectors as sentences are needed.
+        Raises: ValueError: as many rows of features as sentences are needed.
         """
         intents = [intent for intent in intents if intent.sentences]
         texts = tuple(text for intent in intents for text in intent.sentences)
-        if len(texts) != len(vectors):
-            raise ValueError(f"{len(vectors)} vectors for {len(texts)} sentences; there must be one for each, in order")
+        if len(texts) != len(features):
+            raise ValueError(f"{len(features)} rows for {len(texts)} sentences; there must be one for each, in order")
+        if not intents:
+            return cls.empty()
         owners = tuple((intent.expert, intent.name) for intent in intents)
-        width = len(background.spread)
-        if not owners:
-            return cls.empty(width)
         classes = np.repeat(np.arange(len(owners), dtype=np.int32), [len(intent.sentences) for intent in intents])
-        inside = _inside(vectors, background)
-        foil, judge = (background.draw(DRAWN, seed, inside) for seed in (1, 2))
-
-        def head_on(rows: npt.NDArray[Any]) -> tuple[Floats, Floats]:
-            chosen = vectors[rows]
-            # The background weighs as much as a few intents: enough to be told from, too little to push them about.
-            weight = FOIL_INTENTS * max(len(chosen), 1) / len(owners) / max(len(foil), 1)
-            weights = np.append(np.ones(len(chosen)), np.full(len(foil), weight))
-            labels = np.append(classes[rows], np.full(len(foil), len(owners), np.int32))
-            return fit_softmax(np.vstack([chosen, foil]), labels, len(owners) + 1, weights, STEPS)
-
-        head, offset = head_on(np.arange(len(vectors)))
-        fold, group = _folds(classes), _groups(owners)[classes]
-        held: list[tuple[npt.NDArray[np.int32], Floats, Floats]] = []  # class, logits, signals of held-out sentences
-        far: list[Floats] = []  # signals of what is out of scope
-        for number in range(FOLDS if (fold >= 0).sum() >= LEAST_CALIBRATION else 0):
-            # A quarter of the experts is missing too: what they own is out of scope for this head, and close by.
-            rest = np.flatnonzero((fold != number) & (group != number))
-            out = np.flatnonzero((fold == number) & (group != number))
-            if not len(rest) or not len(out):
-                continue
-            part_head, part_offset = head_on(rest)
-            known = vectors[_spread_out(vectors, classes, rest)]
-            strangers = np.vstack([judge[number::FOLDS], vectors[group == number]])
-            near_logits, far_logits = (x @ part_head.T + part_offset for x in (vectors[out], strangers))
-            held.append((classes[out], near_logits, _signals(near_logits, vectors[out] @ known.T)))
-            far.append(_signals(far_logits, strangers @ known.T))
-
-        scope, threshold, temperature, clarify_from = DEFAULT_SCOPE, 0.0, 1.0, CLARIFY_BETWEEN[0]
-        if held:
-            truth, logits, near = (np.concatenate(part) for part in zip(*held, strict=True))
-            away = np.concatenate(far)
-            factors = fit_logistic(np.vstack([near, away]), np.arange(len(near) + len(away)) < len(near))
-            scope = (float(factors[0]), float(factors[1]), float(factors[2]), float(factors[3]))
-            scores = np.sort(near @ np.array(scope[:3]) + scope[3])
-            threshold = max(
-                float(scores[int(reject_in_scope * len(scores))]), math.log(LEAST_IN_SCOPE / (1 - LEAST_IN_SCOPE))
-            )
-            temperature = fit_temperature(logits[:, :-1], truth)
-            clarify_from = _clarify_from(softmax(temperature * logits[:, :-1]), truth, owners)
-        kept = _spread_out(vectors, classes, np.arange(len(vectors)))
+        experts = sorted({expert for expert, _ in owners})
+        expert_of = np.array([experts.index(expert) for expert, _ in owners], np.int64)
+        features = np.asarray(features, np.float32)
+        fitted = fitting.fit(
+            features, classes, expert_of, background, reject_in_scope=reject_in_scope, validation=validation
+        )
+        anchors = live.Anchors.of(features, classes, background)
+        fitted = _small_ones_imprinted(fitted, features, classes, anchors)
         return cls(
             owners=owners,
-            head=head.astype(np.float32),
-            offset=offset.astype(np.float32),
-            known=np.ascontiguousarray(vectors[kept], np.float32),
-            known_class=classes[kept],
-            known_text=tuple(texts[row] for row in kept),
-            scope=scope,
-            threshold=threshold,
-            temperature=temperature,
-            clarify_from=clarify_from,
+            known=vectors(features[fitted.known]).astype(np.float16),
+            known_class=classes[fitted.known],
+            known_text=tuple(texts[row] for row in fitted.known),
+            own=_own(owners, zip(texts, classes.tolist(), strict=True)),
+            fitted=fitted,
+            anchors=anchors,
+            live=np.zeros(len(owners), np.bool_),
+            languages=languages,
+        )
+
+    def with_intent(self, intent: Intent, features: Vectors) -> RouteIndex:
+        """Knows one intent more, or another one of that name, by a closed-form update; a full `fit` is better, later.
+
+        features: float32 (n, 1536), one row per sentence.
+
+        Raises: ValueError: as many rows of features as sentences, and at least one, are needed.
+        """
+        if not len(features) or len(features) != len(intent.sentences):
+            raise ValueError(f"{len(features)} rows for {len(intent.sentences)} sentences; there must be one for each")
+        owner = (intent.expert, intent.name)
+        base = self.without(*owner)
+        if not base.owners:
+            return RouteIndex.fit([intent], features, Background.load(), languages=self.languages)
+        number = len(base.owners)
+        fitted = base.fitted
+        static, encoder = (
+            tier.with_class(*live.imprint(tier, features, base.anchors, usual), number)
+            for tier, usual in zip((fitted.static, fitted.encoder), fitted.usual, strict=True)
+        )
+        rows = len(base.known)
+        return replace(
+            base,
+            owners=(*base.owners, owner),
+            known=np.vstack([base.known, vectors(features).astype(np.float16)]),
+            known_class=np.append(base.known_class, np.full(len(features), number, np.int32)),
+            known_text=(*base.known_text, *intent.sentences),
+            own=_own((*base.owners, owner), ((text, number) for text in intent.sentences), base.own),
+            fitted=replace(
+                fitted, static=static, encoder=encoder, known=np.append(fitted.known, np.full(len(features), rows))
+            ),
+            anchors=base.anchors.joined(features),
+            live=np.append(base.live, True),
+        )
+
+    def without(self, expert: str, name: str = "") -> RouteIndex:
+        """Has forgotten one intent of the expert, or all of them."""
+        gone = np.array([owner[0] == expert and name in ("", owner[1]) for owner in self.owners], np.bool_)
+        if not gone.any():
+            return self
+        renumbered = np.cumsum(~gone) - 1
+        kept = ~gone[self.known_class]
+        fitted = self.fitted
+        return replace(
+            self,
+            owners=tuple(owner for owner, lost in zip(self.owners, gone, strict=True) if not lost),
+            known=self.known[kept],
+            known_class=renumbered[self.known_class[kept]].astype(np.int32),
+            known_text=tuple(text for text, keep in zip(self.known_text, kept, strict=True) if keep),
+            own={text: int(renumbered[number]) for text, number in self.own.items() if not gone[number]},
+            fitted=replace(
+                fitted,
+                static=fitted.static.without(gone),
+                encoder=fitted.encoder.without(gone),
+                known=fitted.known[kept],
+            ),
+            anchors=self.anchors.without(gone),
+            live=self.live[~gone],
         )
 
     # --- On disk -----------------------------------------------------------------------------------------------------
@@ -360,17 +514,34 @@ class RouteIndex:
 
     def save(self, path: Path) -> None:
         """Writes beside `path` and renames: whoever reads sees a whole index or none."""
-        names = json.dumps({"owners": self.owners, "known_text": self.known_text}).encode()
-        figures = [*self.scope, self.threshold, self.temperature, self.clarify_from]
+        fitted = self.fitted
+        names = {
+            "owners": self.owners,
+            "known_text": self.known_text,
+            "own": self.own,
+            "languages": sorted(self.languages),
+            "scope": fitted.scope,
+            "static_scope": fitted.static_scope,
+            "figures": [fitted.threshold, fitted.glance_from, fitted.clarify_from, fitted.offer_from],
+            "usual": fitted.usual,
+            "temperatures": [fitted.static.temperature, fitted.encoder.temperature],
+        }
         buffer = io.BytesIO()
         np.savez(
             buffer,
-            names=np.frombuffer(names, np.uint8),
-            figures=np.array(figures, np.float64),
-            head=self.head,
-            offset=self.offset,
+            names=np.frombuffer(json.dumps(names).encode(), np.uint8),
             known=self.known,
             known_class=self.known_class,
+            known_rows=fitted.known,
+            live=self.live,
+            static_centre=fitted.static.centre,
+            static_head=fitted.static.head,
+            static_offset=fitted.static.offset,
+            encoder_centre=fitted.encoder.centre,
+            encoder_head=fitted.encoder.head,
+            encoder_offset=fitted.encoder.offset,
+            means=self.anchors.means,
+            strangers=self.anchors.strangers,
         )
         part = path.with_name(path.name + ".part")
         part.write_bytes(buffer.getvalue())
@@ -382,94 +553,92 @@ class RouteIndex:
         try:
             with np.load(path, allow_pickle=False) as file:
                 names = json.loads(file["names"].tobytes())
-                figures = [float(figure) for figure in file["figures"]]
-                head, offset, known, known_class = (file[name] for name in ("head", "offset", "known", "known_class"))
+                parts = {name: file[name] for name in file.files if name != "names"}
             owners = tuple((str(expert), str(intent)) for expert, intent in names["owners"])
             texts = tuple(map(str, names["known_text"]))
-            shapes = (head.shape[0], offset.shape, known.shape[0], known_class.shape, len(figures))
-            if shapes != (len(owners) + 1, (len(owners) + 1,), len(texts), (len(texts),), 7):
+            static, encoder = (
+                Tier(
+                    blocks,
+                    parts[f"{name}_centre"],
+                    parts[f"{name}_head"],
+                    parts[f"{name}_offset"],
+                    float(temperature),
+                )
+                for name, blocks, temperature in zip(
+                    ("static", "encoder"), (STATIC_BLOCKS, ENCODER_BLOCKS), names["temperatures"], strict=True
+                )
+            )
+            usual = tuple((float(a), float(b), float(c)) for a, b, c in names["usual"])
+            threshold, glance_from, clarify_from, offer_from = map(float, names["figures"])
+            fitted = Fitted(
+                static=static,
+                encoder=encoder,
+                known=parts["known_rows"],
+                scope=tuple(map(float, names["scope"])),
+                static_scope=tuple(map(float, names["static_scope"])),
+                threshold=threshold,
+                glance_from=glance_from,
+                clarify_from=clarify_from,
+                offer_from=offer_from,
+                usual=(usual[0], usual[1]),
+            )
+            anchors = live.Anchors(parts["means"], parts["strangers"])
+            counts = {len(static.head) - 1, len(encoder.head) - 1, len(anchors.means), len(parts["live"]), len(owners)}
+            if len(counts) != 1 or len({len(texts), len(parts["known"]), len(parts["known_class"])}) != 1:
                 raise ValueError("its parts do not fit together")
-        except (zipfile.BadZipFile, KeyError, TypeError, ValueError, EOFError) as error:
+        except (zipfile.BadZipFile, KeyError, TypeError, ValueError, IndexError, EOFError) as error:
             raise ValueError(f"{path}: damaged route index ({error}); delete it, it is made anew") from error
-        scope = (figures[0], figures[1], figures[2], figures[3])
-        return cls(owners, head, offset, known, known_class, texts, scope, *figures[4:])
+        languages = frozenset(map(str, names["languages"]))
+        own = {str(text): int(number) for text, number in names["own"].items()}
+        return cls(owners, parts["known"], parts["known_class"], texts, own, fitted, anchors, parts["live"], languages)
+
+
+def _own(
+    owners: Sequence[tuple[str, str]], sentences: Iterable[tuple[str, int]], before: Mapping[str, int] | None = None
+) -> dict[str, int]:
+    """Sentence → class: an expert's own, word for word, needs no weighing; one that two experts claim does."""
+    own, disputed = dict(before or {}), set()
+    for text, number in sentences:
+        key = normalise(text)
+        if owners[own.setdefault(key, number)][0] != owners[number][0]:
+            disputed.add(key)
+    for key in disputed:
+        del own[key]
+    return own
+
+
+def _small_ones_imprinted(
+    fitted: Fitted, features: Vectors, classes: npt.NDArray[np.int32], anchors: live.Anchors
+) -> Fitted:
+    """Beside intents of a hundred sentences, one of five is found better by the closed form than by the softmax head:
+    on CLINC150 in 91 % instead of 79 %."""
+    sizes = np.bincount(classes)
+    small = np.flatnonzero(sizes < SMALL_SHARE * sizes.mean())
+    static, encoder = fitted.static, fitted.encoder
+    for number in small:
+        own = classes == number
+        others = anchors.without(np.arange(len(sizes)) == number)
+        static, encoder = (
+            tier.with_class(*live.imprint(tier, features[own], others, usual), int(number))
+            for tier, usual in zip((static, encoder), fitted.usual, strict=True)
+        )
+    return replace(fitted, static=static, encoder=encoder)
 
 
 def _sigmoid(score: float) -> float:
     return 1 / (1 + math.exp(-min(max(score, -40.0), 40.0)))
 
 
-def _similarity(cosines: Floats) -> Floats:
-    """Soft maximum over the last axis: the nearest sentence counts most, several near ones a little more."""
-    return np.asarray(log_sum_exp(SHARPNESS * cosines) / SHARPNESS)
+def _largest(values: Floats, count: int) -> list[int]:
+    """Where the largest are, largest first."""
+    if len(values) > 4 * count:
+        near = np.argpartition(values, -count)[-count:]
+        return [int(number) for number in near[np.argsort(-values[near])]]
+    return [int(number) for number in np.argsort(-values)[:count]]
 
 
-def _signals(logits: Floats, cosines: Floats) -> Floats:
-    """logits: (n, classes + 1), cosines: (n, known) → (n, 3): energy of the experts, background logit, similarity."""
-    return np.stack([log_sum_exp(logits[:, :-1]), logits[:, -1], _similarity(cosines)], axis=1)
+def _listed(languages: frozenset[str]) -> str:
+    from .language import NAMES
 
-
-def _inside(vectors: Vectors, background: Background) -> npt.NDArray[np.bool_]:
-    """Which background clusters lie where an expert is at home; fitting against them would push it off its own ground.
-
-    A cluster does when its centre is as near to a sentence as half of the sentences are to each other.
-    """
-    if len(vectors) < 2:
-        at_home = 0.6
-    else:
-        cosines = vectors @ vectors.T
-        np.fill_diagonal(cosines, -1)
-        at_home = max(float(np.median(cosines.max(axis=1))), 0.5)
-    return np.asarray((background.directions @ vectors.T).max(axis=1) >= at_home)
-
-
-def _folds(classes: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-    """The fold in which each sentence is held out; −1: in none."""
-    fold = np.full(len(classes), -1)
-    random = np.random.default_rng(0)
-    for number in np.unique(classes):
-        rows = np.flatnonzero(classes == number)
-        if len(rows) >= LEAST_HELD_OUT:
-            # Neighbouring lines of a file are often variants of one another: mixed, each fold has some of each kind.
-            fold[rows] = (random.permutation(len(rows)) + number) % FOLDS
-    return fold
-
-
-def _groups(owners: tuple[tuple[str, str], ...]) -> npt.NDArray[np.int64]:
-    """The fold in which each class is missing, expert by expert; one expert alone is never missing."""
-    experts = sorted({expert for expert, _ in owners})
-    if len(experts) < 2:
-        return np.full(len(owners), -1)
-    return np.array([experts.index(expert) % FOLDS for expert, _ in owners])
-
-
-def _spread_out(vectors: Vectors, classes: npt.NDArray[np.int32], rows: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Those of `rows` to compare with: all, or of each class the most different ones (farthest first)."""
-    if len(rows) <= MOST_NEIGHBOURS:
-        return rows
-    labels = classes[rows]
-    present = np.unique(labels)
-    each = max(4, MOST_NEIGHBOURS // len(present))
-    chosen: list[int] = []
-    for number in present:
-        mine = rows[labels == number]
-        group = vectors[mine]
-        picked = [int((group @ group.mean(axis=0)).argmax())]
-        nearest = group @ group[picked[0]]
-        while len(picked) < min(each, len(mine)):
-            picked.append(int(nearest.argmin()))
-            nearest = np.maximum(nearest, group @ group[picked[-1]])
-        chosen += mine[picked].tolist()
-    return np.array(sorted(chosen))
-
-
-def _clarify_from(shares: Floats, truth: npt.NDArray[Any], owners: tuple[tuple[str, str], ...]) -> float:
-    """The share from which a second expert is worth a question.
-
-    Conformal (least ambiguous sets, Sadinle et al., 2019): the experts above it hold the right one for all but
-    `MISSED_EXPERTS` of the held-out sentences; within bounds, so that a question stays the exception.
-    """
-    names = np.array([expert for expert, _ in owners])
-    right = np.sort([float(row[names == names[number]].sum()) for row, number in zip(shares, truth, strict=True)])
-    low, high = CLARIFY_BETWEEN
-    return float(np.clip(right[int(MISSED_EXPERTS * len(right))], low, high))
+    names = sorted(NAMES.get(code, code) for code in languages)
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
