@@ -100,6 +100,10 @@ class AsyncClient:
         request = assistant.RouteRequest(text=checked_text(text))
         return (await self._reply(self._stub.Route(request, timeout=self._timeout_s))).decision
 
+    async def explain(self, text: str) -> assistant.RouteResponse:
+        request = assistant.RouteRequest(text=checked_text(text), explain=True)
+        return await self._reply(self._stub.Route(request, timeout=self._timeout_s))
+
     async def feedback(self, trace_id: str, good: bool, correction: str = "") -> None:
         await self._reply(self._stub.Feedback(feedback_request(trace_id, good, correction), timeout=self._timeout_s))
 

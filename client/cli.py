@@ -32,10 +32,10 @@ def main() -> None:
 
 def command_line() -> click.Group:
     """expertctl with all of its commands."""
-    from . import commands, operate
+    from . import commands, intents, operate
     from .invocation import expertctl
 
-    for command in (*commands.COMMANDS, *operate.COMMANDS):
+    for command in (*commands.COMMANDS, *operate.COMMANDS, *intents.COMMANDS):
         expertctl.add_command(command)
     return expertctl
 

@@ -125,6 +125,11 @@ class Client:
         request = assistant.RouteRequest(text=checked_text(text))
         return self._wire.unary(self._wire.assistant.Route, request).decision
 
+    def explain(self, text: str) -> assistant.RouteResponse:
+        """The same, with all that the decision rests on. A daemon that is too old for it leaves the explanation out."""
+        request = assistant.RouteRequest(text=checked_text(text), explain=True)
+        return self._wire.unary(self._wire.assistant.Route, request)
+
     def events(self) -> Iterator[assistant.EventsResponse]:
         """What happens from now on. `subscribed` comes first: from there on nothing is missed."""
         return self._wire.stream(self._wire.assistant.Events, assistant.EventsRequest(), first_s=self._wire.timeout_s)
@@ -191,6 +196,33 @@ class Fleet:
     def remove(self, name: str) -> None:
         """Stops serving it and deletes it from the store."""
         self._wire.unary(self._wire.fleet.Remove, fleet.RemoveRequest(name=name))
+
+    def intents(self, expert: str) -> Sequence[fleet.Intent]:
+        """What the expert is asked for, and what was changed of that here."""
+        return self._wire.unary(self._wire.fleet.ListIntents, fleet.ListIntentsRequest(expert=expert)).intents
+
+    def put_intent(
+        self, expert: str, intent: str, sentences: Iterable[str], *, append: bool = False
+    ) -> fleet.PutIntentResponse:
+        """Has requests like these sentences go to the expert's intent, a new one if it has none of the name.
+
+        append: beside the sentences that it has, else instead of them. When this returns, requests see it.
+        """
+        checked = [checked_text(sentence, f"sentence {number}") for number, sentence in enumerate(sentences, 1)]
+        request = fleet.PutIntentRequest(
+            expert=checked_text(expert), intent=checked_text(intent), sentences=checked, append=append
+        )
+        return self._wire.unary(self._wire.fleet.PutIntent, request)
+
+    def remove_intent(self, expert: str, intent: str) -> int:
+        """Takes the intent away; gives the number of the first view without it."""
+        request = fleet.RemoveIntentRequest(expert=expert, intent=intent)
+        return self._wire.unary(self._wire.fleet.RemoveIntent, request).view
+
+    def reset_intents(self, expert: str, intent: str = "") -> int:
+        """Brings back what the bundle says. intent: "": all of the expert's."""
+        request = fleet.ResetIntentsRequest(expert=expert, intent=intent)
+        return self._wire.unary(self._wire.fleet.ResetIntents, request).view
 
     def watch(self) -> Iterator[fleet.WatchResponse]:
         """Every expert as it is now, then each change."""

@@ -74,27 +74,55 @@ def ask(invocation: Invocation, /, text: tuple[str, ...], **options: Any) -> Non
 
 @click.command()
 @click.argument("text", nargs=-1, required=True)
-@click.option("--explain", is_flag=True, help="All that the router says: alternatives, tier, reason.")
+@click.option("--explain", is_flag=True, help="Why: tier by tier, nearest sentences, signals, thresholds, the others.")
 @json_option
 @pass_invocation
 def route(invocation: Invocation, text: tuple[str, ...], explain: bool) -> None:
     """Say who would answer, and how sure that is. Nothing takes effect."""
-    from .render import decision_line, decision_rows, percent
+    from .render import decision_lines
 
     terminal = invocation.terminal
+    if explain:
+        response = invocation.client.explain(" ".join(text))
+        if terminal.json:
+            terminal.document(response)
+        else:
+            _explain(terminal, response)
+        return
     decision = invocation.client.route(" ".join(text))
     if terminal.json:
         terminal.document(decision)
         return
-    if not explain:
-        terminal.say(decision_line(decision))
+    for line in decision_lines(decision):
+        terminal.say(line)
+
+
+def _explain(terminal: Terminal, response: assistant.RouteResponse) -> None:
+    """The decision, and what it rests on; of a compound request, part by part."""
+    from .render import decision_rows
+
+    if not response.decision.parts:
+        _explain_one(terminal, response.decision, response.explanation)
         return
-    for name, value in decision_rows(decision):
+    for name, value in decision_rows(response.decision):
         terminal.say(f"{name:<12} {value}")
-    if decision.alternatives:
+    parts = list(response.explanation.parts)
+    for number, part in enumerate(response.decision.parts, start=1):
         terminal.say()
-        rows = [[item.expert, item.intent, percent(item.confidence)] for item in decision.alternatives]
-        terminal.table(["alternative", "intent", "sure"], rows, right=frozenset({"sure"}))
+        terminal.say(f"part {number}: {part.text}", bold=True)
+        told = parts[number - 1] if number <= len(parts) else assistant.Explanation()
+        _explain_one(terminal, part.decision, told)
+
+
+def _explain_one(terminal: Terminal, decision: assistant.Decision, told: assistant.Explanation) -> None:
+    from .render import decision_rows, explanation_tables, language_row
+
+    for name, value in [*decision_rows(decision), *language_row(told)]:
+        terminal.say(f"{name:<12} {value}")
+    for titles, rows, right in explanation_tables(decision, told):
+        if rows:
+            terminal.say()
+            terminal.table(titles, rows, right=right)
 
 
 @click.command()
@@ -160,6 +188,14 @@ def _finish(terminal: Terminal, answer: assistant.Answer, told: str, about: Abou
         terminal.say("\n")  # what was told is not what it came to
         told = ""
     terminal.say(answer.text[len(told) :])
+    if not answer.parts:
+        _print_result(terminal, answer, about)
+    for number, part in enumerate(answer.parts, start=1):
+        _print_result(terminal, part, about, f"{number}. ")
+
+
+def _print_result(terminal: Terminal, answer: assistant.Answer, about: About, number: str = "") -> None:
+    """What there is beside the text, and on a terminal who said it. number: of the part, where there are several."""
     kind = answer.WhichOneof("result")
     if kind == "label" and terminal.tty:
         from .render import label_lines
@@ -171,7 +207,7 @@ def _finish(terminal: Terminal, answer: assistant.Answer, told: str, about: Abou
     if terminal.tty:
         from .render import footer
 
-        terminal.say(footer(answer), dim=True)
+        terminal.say(number + footer(answer), dim=True)
 
 
 def _print_forecast(terminal: Terminal, forecast: assistant.Forecast, about: About) -> None:

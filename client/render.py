@@ -72,7 +72,9 @@ def stamp(start: datetime, offset: timedelta) -> str:
 
 
 def percent(share: float) -> str:
-    """Never rounded up to certainty."""
+    """Never rounded up to certainty, nor down to impossibility."""
+    if 0 < share < 0.0005:
+        return "<0.1 %"
     return f"{min(100 * share, 99.9 if share < 1 else 100):.3g} %"
 
 
@@ -100,12 +102,24 @@ def footer(answer: assistant.Answer) -> str:
     verdict = word(assistant.Decision.Verdict, decision.verdict) if decision.verdict else ""
     how = tier if decision.verdict == assistant.Decision.VERDICT_ROUTED else verdict
     sure = percent(decision.confidence) if decision.confidence and how != "invoked" else ""
-    parts = (who, how if how != who else "", sure, span(answer.timings.total))
+    failed = f"failed {answer.reason}".rstrip() if answer.outcome == assistant.Answer.OUTCOME_FAILED else ""
+    parts = (who, how if how != who else "", sure, failed, span(answer.timings.total))
     return " · ".join([part for part in parts if part] + ([f"trace {answer.trace_id}"] if answer.trace_id else []))
+
+
+def decision_lines(decision: assistant.Decision) -> Iterator[str]:
+    """One line; of a compound request, one for each part, with what it points back to."""
+    if not decision.parts:
+        yield decision_line(decision)
+    for number, part in enumerate(decision.parts, start=1):
+        back = f' ("{part.reference}": from {part.antecedent + 1})' if part.HasField("antecedent") else ""
+        yield f"{number}. {part.text}{back}: {decision_line(part.decision)}"
 
 
 def decision_line(decision: assistant.Decision) -> str:
     if decision.verdict == assistant.Decision.VERDICT_TITAN:
+        if decision.language:
+            return f"titan ({decision.reason})"
         best = f"; closest: {decision.expert} {percent(decision.confidence)}" if decision.expert else ""
         return f"titan (no expert fits{best})"
     tier = word(assistant.Decision.Tier, decision.tier) if decision.tier else ""
@@ -117,15 +131,88 @@ def decision_line(decision: assistant.Decision) -> str:
 def decision_rows(decision: assistant.Decision) -> list[tuple[str, str]]:
     rows = [
         ("verdict", word(assistant.Decision.Verdict, decision.verdict)),
-        ("expert", decision.expert),
+        ("closest" if decision.verdict == assistant.Decision.VERDICT_TITAN else "expert", decision.expert),
         ("intent", decision.intent),
-        ("sure", percent(decision.confidence)),
-        ("tier", word(assistant.Decision.Tier, decision.tier)),
+        ("sure", "" if decision.language else percent(decision.confidence)),
+        ("tier", word(assistant.Decision.Tier, decision.tier) if decision.tier else ""),
         ("reason", decision.reason),
         ("routed text", decision.instruction),
         ("view", str(decision.view)),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+Table = tuple[tuple[str, ...], list[list[str]], frozenset[str]]
+
+
+def language_row(told: assistant.Explanation) -> list[tuple[str, str]]:
+    language = told.language
+    if not language.code:
+        return []
+    english = "" if language.code == "en" else f", English {percent(language.english)}"
+    return [("language", f"{language.code} {percent(language.probability)}{english}")]
+
+
+def explanation_tables(decision: assistant.Decision, told: assistant.Explanation) -> Iterator[Table]:
+    """Titles, rows, and the columns of numbers: the tiers, what they compared, what it came to, and the others."""
+    yield (
+        ("tier", "asked", "answered", "sure", "in scope", "needed", "why"),
+        [_tier_row(tier) for tier in told.tiers],
+        frozenset({"sure", "in scope", "needed"}),
+    )
+    yield (
+        ("nearest sentence", "expert", "intent", "cosine"),
+        [[near.sentence, near.expert, near.intent, f"{near.similarity:.2f}"] for near in told.neighbours],
+        frozenset({"cosine"}),
+    )
+    yield (
+        ("signal of being in scope", "value", "log odds"),
+        [[signal.name, f"{signal.value:.2f}", f"{signal.weight:+.2f}"] for signal in told.signals],
+        frozenset({"value", "log odds"}),
+    )
+    yield ("threshold", "here", "at", "so"), _threshold_rows(decision, told), frozenset({"here", "at"})
+    # A daemon that explains nothing still offers alternatives.
+    others = [[item.expert, item.intent, percent(item.confidence), item.why] for item in told.others] or [
+        [item.expert, item.intent, percent(item.confidence), ""] for item in decision.alternatives
+    ]
+    yield ("why not", "intent", "sure", "because"), others, frozenset({"sure"})
+
+
+def _tier_row(tier: assistant.Explanation.Tier) -> list[str]:
+    """The exact tier weighs nothing: it has seen the sentence or it has not."""
+    exact = tier.tier == assistant.Decision.TIER_EXACT
+    what = "in scope" if tier.tier == assistant.Decision.TIER_ENCODER else "sure"
+    return [
+        word(assistant.Decision.Tier, tier.tier),
+        "yes" if tier.asked else "no",
+        "yes" if tier.answered else "no",
+        percent(tier.confidence) if tier.confidence else "",
+        percent(tier.in_scope) if tier.in_scope and not exact else "",
+        "seen before" if exact else f"{percent(tier.needed)} {what}",
+        tier.note,
+    ]
+
+
+def _threshold_rows(decision: assistant.Decision, told: assistant.Explanation) -> list[list[str]]:
+    if not told.tiers:
+        return []
+    inside = told.in_scope >= told.least_in_scope
+    close = told.rival >= told.clarify_from
+    language = decision.language != ""
+    return [
+        [
+            "an expert can answer",
+            percent(told.in_scope),
+            percent(told.least_in_scope),
+            "not asked: the language" if language else "an expert" if inside else "the titan",
+        ],
+        [
+            "share of the second expert",
+            percent(told.rival),
+            percent(told.clarify_from),
+            "not asked" if language or not inside else "ask back" if close else "no question",
+        ],
+    ]
 
 
 def bar(share: float, width: int, unicode: bool) -> str:

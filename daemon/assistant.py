@@ -16,8 +16,10 @@ from expertd.v1 import assistant_pb2 as pb
 from expertd.v1 import assistant_pb2_grpc
 
 from . import wire
-from .engine import Engine, Reply, Routed, Silent
+from .engine import Engine, Silent
 from .events import Broker, ExpertChangedEvent, FiredEvent
+from .explanation import TIERS, explanation
+from .reply import Reply, Routed
 from .request import Ask as Asked
 from .traces import Traces
 
@@ -27,8 +29,14 @@ _VERDICTS = {
     "routed": pb.Decision.VERDICT_ROUTED,
     "clarify": pb.Decision.VERDICT_CLARIFY,
     "titan": pb.Decision.VERDICT_TITAN,
+    "invoked": pb.Decision.VERDICT_INVOKED,
+    "compound": pb.Decision.VERDICT_COMPOUND,
 }
-_TIERS = {"exact": pb.Decision.TIER_EXACT, "static": pb.Decision.TIER_STATIC, "encoder": pb.Decision.TIER_ENCODER}
+_OUTCOMES = {
+    "answered": pb.Answer.OUTCOME_ANSWERED,
+    "clarify": pb.Answer.OUTCOME_CLARIFY,
+    "failed": pb.Answer.OUTCOME_FAILED,
+}
 # The caller's own deadline, less what the way back takes.
 _MARGIN_S = 0.002
 
@@ -64,9 +72,15 @@ class AssistantService(assistant_pb2_grpc.AssistantServicer):
                 work.cancel()
 
     async def Route(self, request: pb.RouteRequest, context: Context) -> pb.RouteResponse:
+        ask = self._ask(pb.Input(text=request.text), pb.Context())
         async with _deadline(context):
-            routed = await self._engine.route(self._ask(pb.Input(text=request.text), pb.Context()))
-        return pb.RouteResponse(decision=decision(routed))
+            if not request.explain:
+                return pb.RouteResponse(decision=decision(await self._engine.route(ask)))
+            routed, explanations = await self._engine.explain(ask)
+        whole = explanation(routed.instruction, explanations[routed.instruction])
+        for step in routed.parts:
+            whole.parts.append(explanation(step.part.text, explanations[step.part.text]))
+        return pb.RouteResponse(decision=decision(routed), explanation=whole)
 
     async def Invoke(self, request: pb.InvokeRequest, context: Context) -> pb.InvokeResponse:
         if not request.expert:
@@ -158,18 +172,23 @@ async def _deadline(context: Context) -> AsyncIterator[None]:
 
 def decision(routed: Routed) -> pb.Decision:
     message = pb.Decision(
-        verdict=pb.Decision.VERDICT_INVOKED,
+        verdict=_VERDICTS[routed.verdict],
         expert=routed.expert,
         intent=routed.intent,
-        confidence=1.0,
+        confidence=routed.confidence,
         view=routed.view,
         instruction=routed.instruction,
     )
-    if (made := routed.decision) is not None:
-        message.verdict = _VERDICTS[made.verdict]
-        message.confidence = made.confidence
-        message.tier = _TIERS[made.tier]
+    if routed.parts:
+        message.reason = f"{len(routed.parts)} requests in one, answered in order"
+        for step in routed.parts:
+            part = message.parts.add(text=step.part.text, reference=step.part.reference, decision=decision(step.routed))
+            if step.part.antecedent >= 0:
+                part.antecedent = step.part.antecedent
+    elif (made := routed.decision) is not None:
+        message.tier = TIERS[made.tier]
         message.reason = made.reason
+        message.language = made.language
         for other in made.alternatives:
             message.alternatives.add(expert=other.expert, intent=other.intent, confidence=other.confidence)
     return message
@@ -177,7 +196,7 @@ def decision(routed: Routed) -> pb.Decision:
 
 def answer(reply: Reply) -> pb.Answer:
     if reply.result is None:
-        message = pb.Answer(text=reply.text, outcome=pb.Answer.OUTCOME_CLARIFY)
+        message = pb.Answer(text=reply.text, outcome=_OUTCOMES[reply.outcome], reason=reply.reason)
     else:
         message = wire.answer_to_proto(ExpertAnswer(reply.text, reply.result))
     message.decision.CopyFrom(decision(reply.routed))
@@ -187,6 +206,7 @@ def answer(reply: Reply) -> pb.Answer:
     message.timings.total.CopyFrom(wire.duration(reply.total_s))
     message.timings.route.CopyFrom(wire.duration(reply.routed.took_s))
     message.timings.answer.CopyFrom(wire.duration(reply.answer_s))
+    message.parts.extend(answer(part) for part in reply.parts)
     return message
 
 

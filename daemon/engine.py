@@ -1,4 +1,7 @@
-"""The life of a request: view → trunk → index → lease → answer, or abstention → titan → trace. Knows no wire.
+"""The life of a request: view → router → lease → answer, or abstention → titan → trace. Knows no wire.
+
+A request that asks for several things is taken apart; its parts live that life one after the other, in order, and come
+back as one answer.
 
 Forward only. "No route", "not sure" and "abstained" are ordinary values; only a broken promise raises.
 """
@@ -8,30 +11,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
-from expertd.experts.errors import FleetError, QueryError, UnavailableError
+from expertd.experts.errors import ExpertError, FleetError, QueryError, UnavailableError
 from expertd.experts.fleet import Encode, Fleet
 from expertd.experts.servable import Emit
-from expertd.experts.values import Abstention, Answer, Outcome, Query, Result
+from expertd.experts.values import Abstention, Answer, Earlier, Outcome, Query
 from expertd.experts.view import Retired, Slot, View
-from expertd.router.index import Decision, RouteIndex
+from expertd.router import compound
+from expertd.router.index import Decision, Explanation, RouteIndex
 
 from . import request
 from .config import LimitsConfig
+from .reply import Reply, Routed, RoutedPart, all_failed
 from .request import Ask
 from .traces import Trace, TraceIds, Traces
 
 TITAN = "titan"
+
+Decide = Callable[[RouteIndex, str], Awaitable[Decision]]
 
 
 class OverloadedError(Exception):
     """More requests are in flight than the configuration allows; `retry_after_s` says when to come back."""
 
     retry_after_s = 0.5
+
+
+class Router(Protocol):
+    """What the engine needs of the router: one sentence in, through every tier that it takes."""
+
+    async def decide(self, index: RouteIndex, text: str) -> Decision: ...
+    async def explain(self, index: RouteIndex, text: str) -> Explanation: ...
 
 
 class Titan(Protocol):
@@ -46,33 +60,6 @@ class Listener(Protocol):
 
     async def decided(self, routed: Routed) -> None: ...
     async def delta(self, text: str) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
-    """The decision on one request. decision: None where the caller named the expert. instruction: what was routed."""
-
-    view: int
-    expert: str
-    intent: str
-    instruction: str
-    decision: Decision | None = None
-    took_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """outcome "clarify": `text` asks back, and there is no result."""
-
-    text: str
-    outcome: Literal["answered", "clarify"]
-    routed: Routed
-    expert: str
-    version: int
-    trace_id: str
-    total_s: float
-    answer_s: float
-    result: Result | None = None
 
 
 @dataclass(slots=True)
@@ -91,6 +78,8 @@ class _Course:
     reason: str = ""
     answer_s: float = 0.0
     fallback: str = ""
+    # Of a part: which one of which request.
+    place: str = ""
 
 
 class Engine:
@@ -100,6 +89,7 @@ class Engine:
         self,
         *,
         fleet: Fleet[RouteIndex],
+        router: Router,
         encode: Encode,
         titan: Titan,
         traces: Traces,
@@ -107,6 +97,7 @@ class Engine:
         limits: LimitsConfig,
     ) -> None:
         self._fleet = fleet
+        self._router = router
         self._encode = encode
         self._titan = titan
         self._traces = traces
@@ -122,7 +113,8 @@ class Engine:
 
         Raises: QueryError, FleetError UNKNOWN_EXPERT, UnavailableError, OverloadedError, TimeoutError.
         """
-        async with self._traced(ask, listener) as course:
+        course = self._course(ask, listener)
+        with self._admitted(), self._traced(course):
             request.check(ask, self._limits)
             async with asyncio.timeout(self._limits.default_deadline_s):
                 if ask.expert:
@@ -132,9 +124,20 @@ class Engine:
     async def route(self, ask: Ask) -> Routed:
         """The decision alone. Raises: QueryError."""
         request.check(ask, self._limits)
-        instruction, payload = request.split(ask.text)
-        _, routed = await self._decide(instruction, payload, ask.text)
+        _, routed, _ = await self._decide(ask, self._router.decide)
         return routed
+
+    async def explain(self, ask: Ask) -> tuple[Routed, Mapping[str, Explanation]]:
+        """The decision, and all that it rests on, by the text that was routed. Raises: QueryError."""
+        request.check(ask, self._limits)
+        explanations: dict[str, Explanation] = {}
+
+        async def decide(index: RouteIndex, text: str) -> Decision:
+            explanations[text] = await self._router.explain(index, text)
+            return explanations[text].decision
+
+        _, routed, _ = await self._decide(ask, decide)
+        return routed, explanations
 
     async def drained(self) -> None:
         """Returns when no request is in flight."""
@@ -143,39 +146,117 @@ class Engine:
     # --- Routed ------------------------------------------------------------------------------------------------------
 
     async def _route_and_answer(self, course: _Course) -> Reply:
-        instruction, payload = request.split(course.ask.text)
-        view, routed = await self._decide(instruction, payload, course.ask.text)
+        view, routed, payload = await self._decide(course.ask, self._router.decide)
         course.routed = routed
         await course.listener.decided(routed)
+        if routed.parts:
+            return await self._answer_parts(course, routed, view)
+        return await self._follow(course, routed, self._query(course.ask, routed, payload), view)
+
+    async def _decide(self, ask: Ask, decide: Decide) -> tuple[View[RouteIndex], Routed, str | None]:
+        """The view that decided, the decision, and the payload that was set apart."""
+        started = time.perf_counter()
+        view = self._fleet.view
+        instruction, payload = request.split(ask.text)
+        decision = await decide(view.index, instruction)
+        if decision.verdict == "titan" and payload is not None:
+            # What looked like an instruction was none; the whole may still be one.
+            whole = await decide(view.index, ask.text)
+            if whole.verdict == "routed":
+                decision, instruction = whole, ask.text
+        parts: tuple[RoutedPart, ...] = ()
+        if payload is None and not decision.language:
+            parts = await self._parts(view, instruction, decision, decide)
+        expert, intent = ("", "") if parts else (decision.expert, decision.intent)
+        took = time.perf_counter() - started
+        return view, Routed(view.number, expert, intent, instruction, decision, took, parts), payload
+
+    async def _parts(
+        self, view: View[RouteIndex], text: str, whole: Decision, decide: Decide
+    ) -> tuple[RoutedPart, ...]:
+        """What a compound request asks for, each routed; () where it is one request."""
+        offered = compound.candidates(text)
+        if not offered:
+            return ()
+        decided: dict[str, Routed] = {}
+
+        async def route(part: compound.Part) -> Decision:
+            started = time.perf_counter()
+            made = await decide(view.index, part.text)
+            took = time.perf_counter() - started
+            decided[part.text] = Routed(view.number, made.expert, made.intent, part.text, made, took)
+            return made
+
+        kept = compound.judge(text, whole, offered, [await route(part) for part in offered])
+        if len(kept) == 1:
+            return ()
+        for part in kept:
+            if part.text not in decided:  # merged from several
+                await route(part)
+        return tuple(RoutedPart(part, decided[part.text]) for part in kept)
+
+    async def _follow(self, course: _Course, routed: Routed, query: Query, view: View[RouteIndex]) -> Reply:
+        """Answers as was decided."""
         decision = routed.decision
         if decision is None:
             raise AssertionError("routed without a decision")
         if decision.verdict == "clarify":
             return self._reply(course, routed, Abstention(_ask_back(decision, view), "needs_input"), "", 0)
-        query = self._query(course.ask, routed, payload)
-        if decision.verdict == "titan":
-            nearest = f" (nearest: {decision.expert}, {decision.confidence:.0%} sure)" if decision.expert else ""
-            return await self._ask_titan(course, routed, query, f"no expert fits{nearest}")
-        return await self._answer(course, routed, query)
+        if decision.verdict == "routed":
+            return await self._answer(course, routed, query)
+        if decision.language:
+            course.fallback = f"language {decision.language}"
+            return await self._ask_titan(course, routed, query, decision.reason)
+        nearest = f" (nearest: {decision.expert}, {decision.confidence:.0%} sure)" if decision.expert else ""
+        return await self._ask_titan(course, routed, query, f"no expert fits{nearest}")
 
-    async def _decide(self, instruction: str, payload: str | None, text: str) -> tuple[View[RouteIndex], Routed]:
-        started = time.perf_counter()
-        view = self._fleet.view
-        decision = await self._decide_one(view, instruction)
-        if decision.verdict == "titan" and payload is not None:
-            # What looked like an instruction was none; the whole may still be one.
-            whole = await self._decide_one(view, text)
-            if whole.verdict == "routed":
-                decision, instruction = whole, text
-        took = time.perf_counter() - started
-        return view, Routed(view.number, decision.expert, decision.intent, instruction, decision, took)
+    # --- In parts ----------------------------------------------------------------------------------------------------
 
-    async def _decide_one(self, view: View[RouteIndex], sentence: str) -> Decision:
-        remembered = view.index.recall(sentence)
-        if remembered is not None:
-            return remembered
-        (vector,) = await self._encode([sentence])
-        return view.index.decide(vector, sentence)
+    async def _answer_parts(self, course: _Course, routed: Routed, view: View[RouteIndex]) -> Reply:
+        """One after the other, each with what came before it; one that fails leaves the others alone.
+
+        Raises: QueryError, UnavailableError: every part failed.
+        """
+        replies: list[Reply] = []
+        errors: list[ExpertError] = []
+        earlier: list[Earlier] = []
+        for number, step in enumerate(routed.parts, start=1):
+            part, listener = step.part, _PartListener(course.listener)
+            mine = self._course(replace(course.ask, text=part.text), listener)
+            mine.routed, mine.place = step.routed, f"part {number} of {len(routed.parts)} of {course.trace_id}"
+            query = replace(
+                self._query(mine.ask, step.routed, None),
+                earlier=tuple(earlier),
+                reference=part.reference,
+                antecedent=part.antecedent,
+            )
+            if number > 1:
+                await course.listener.delta("\n")
+            try:
+                with self._traced(mine):
+                    reply = await self._follow(mine, step.routed, query, view)
+            except ExpertError as error:
+                errors.append(error)
+                reply = self._failed(mine, step.routed, error)
+            await listener.finish(reply.text)
+            replies.append(reply)
+            said = None if reply.result is None else Answer(reply.text, reply.result)
+            earlier.append(Earlier(part.text, reply.expert, step.routed.intent, said))
+        course.answer_s = sum(reply.answer_s for reply in replies)
+        if len(errors) == len(replies):
+            raise all_failed(replies, errors)
+        course.outcome = "answered" if any(reply.outcome == "answered" for reply in replies) else "clarify"
+        return Reply(
+            text="\n".join(reply.text for reply in replies),
+            outcome="answered" if course.outcome == "answered" else "clarify",
+            routed=routed,
+            expert="",
+            version=0,
+            trace_id=course.trace_id,
+            total_s=time.perf_counter() - course.started,
+            answer_s=course.answer_s,
+            parts=tuple(replies),
+        )
 
     # --- Answering ---------------------------------------------------------------------------------------------------
 
@@ -235,7 +316,7 @@ class Engine:
         try:
             if course.ask.local_only:
                 raise UnavailableError("the request is to stay on this machine", reason="LOCAL_ONLY")
-            outcome = await self._titan.answer(query, course.listener.delta)
+            outcome = await self._titan.answer(request.in_context(query), course.listener.delta)
         except UnavailableError as error:
             raise UnavailableError(
                 f"{why}; and the titan cannot help: {error}",
@@ -277,48 +358,69 @@ class Engine:
             result=outcome.result if isinstance(outcome, Answer) else None,
         )
 
+    def _failed(self, course: _Course, routed: Routed, error: ExpertError) -> Reply:
+        return Reply(
+            text=f'"{routed.instruction}" was not answered: {error}',
+            outcome="failed",
+            routed=routed,
+            expert=course.expert,
+            version=course.version,
+            trace_id=course.trace_id,
+            total_s=time.perf_counter() - course.started,
+            answer_s=course.answer_s,
+            reason=getattr(error, "reason", ""),
+        )
+
     # --- Counting and tracing ----------------------------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def _traced(self, ask: Ask, listener: Listener) -> AsyncIterator[_Course]:
+    @contextlib.contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """Raises: OverloadedError."""
         if self._in_flight >= self._limits.max_in_flight:
             raise OverloadedError(
                 f"{self._in_flight} requests are in flight, the most that [limits] max_in_flight allows; try again soon"
             )
-        course = _Course(ask, listener, self._trace_ids.next(), self._clock())
         self._in_flight += 1
         self._idle.clear()
         try:
-            yield course
+            yield
+        finally:
+            self._in_flight -= 1
+            if self._in_flight == 0:
+                self._idle.set()
+
+    def _course(self, ask: Ask, listener: Listener) -> _Course:
+        return _Course(ask, listener, self._trace_ids.next(), self._clock())
+
+    @contextlib.contextmanager
+    def _traced(self, course: _Course) -> Iterator[None]:
+        try:
+            yield
         except BaseException as error:
             # The code alone: the message may quote the request, whose words are kept only where the operator says so.
             course.outcome = _outcome_of(error)
             course.reason = getattr(error, "reason", "") or type(error).__name__
             raise
         finally:
-            self._in_flight -= 1
-            if self._in_flight == 0:
-                self._idle.set()
             self._traces.record(_trace(course))
 
 
 def _trace(course: _Course) -> Trace:
     ask = course.ask
     routed = course.routed
-    decision = None if routed is None else routed.decision
     return Trace(
         id=course.trace_id,
         time=course.began,
         app=ask.app,
         session=ask.session,
-        verdict="invoked" if ask.expert else "" if decision is None else decision.verdict,
+        verdict="invoked" if ask.expert else "" if routed is None else routed.verdict,
         expert=ask.expert if routed is None else routed.expert,
         version=course.version,
         intent=ask.intent if routed is None else routed.intent,
-        confidence=1.0 if ask.expert else 0.0 if decision is None else decision.confidence,
-        tier="" if decision is None else decision.tier,
+        confidence=1.0 if ask.expert else 0.0 if routed is None else routed.confidence,
+        tier="" if routed is None else routed.tier,
         outcome=course.outcome,
-        reason="; ".join(filter(None, (course.fallback, course.reason))),
+        reason="; ".join(filter(None, (course.place, course.fallback, course.reason))),
         route_s=0.0 if routed is None else routed.took_s,
         answer_s=course.answer_s,
         total_s=time.perf_counter() - course.started,
@@ -351,6 +453,27 @@ def _ask_back(decision: Decision, view: View[RouteIndex]) -> str:
     experts = list(dict.fromkeys(name for name in names if name in view.slots))[:2]
     offers = [f"{name} ({view.slots[name].bundle.manifest.summary.rstrip('.')})" for name in experts]
     return f"Did you mean {' or '.join(offers)}?"
+
+
+class _PartListener:
+    """Passes on what a part tells, and in the end what it has not told of its text."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._told = ""
+
+    async def decided(self, routed: Routed) -> None:
+        """The whole's decision has been told, its parts in it."""
+
+    async def delta(self, text: str) -> None:
+        self._told += text
+        await self._listener.delta(text)
+
+    async def finish(self, text: str) -> None:
+        # What broke off half told is told anew, on a line of its own.
+        rest = text.removeprefix(self._told) if text.startswith(self._told) else f"\n{text}"
+        if rest:
+            await self._listener.delta(rest)
 
 
 class Silent:

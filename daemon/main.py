@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 
 from tzlocal import get_localzone
 
+from expertd.experts.edits import Edits
 from expertd.experts.errors import StoreError
 from expertd.experts.fleet import Fleet, VersionStatus
 from expertd.experts.fleet import Limits as FleetLimits
@@ -35,12 +36,14 @@ from expertd.experts.skills import timers
 from expertd.experts.store import Store
 from expertd.router.encoder import Encoder, TrunkError, pinned
 from expertd.router.index import RouteIndex
+from expertd.router.language import Recogniser
 
 from .assistant import AssistantService
 from .checks import Checks
 from .config import UNSET, Config, ConfigError, dump, load
 from .engine import Engine
 from .events import Broker, ExpertChangedEvent, FiredEvent
+from .intents import Intents
 from .logs import set_up_logging
 from .notify import Desktop, Supervisor
 from .operations import FleetService
@@ -176,9 +179,10 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
     titan = Titan(_titan_settings(config))
     house.push_async_callback(titan.close)
 
-    trunk = Trunk(await opening)
+    trunk = Trunk(await opening, Recogniser.load())
     house.callback(trunk.close)
-    indexer = Indexer(trunk, config.state_dir / "cache", reject_in_scope=config.router.reject_in_scope)
+    edits = await asyncio.to_thread(Edits.open, config.state_dir / "edits")
+    indexer = Indexer(trunk.encoder, edits, config.state_dir / "cache", reject_in_scope=config.router.reject_in_scope)
     server = Server(config.socket, max_message_bytes=config.limits.max_message_bytes)
 
     def observe(status: VersionStatus) -> None:
@@ -202,7 +206,8 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
         workers=frozenset({"gguf"}),
         encode=trunk.encode,
         reindex=indexer.index,
-        empty=RouteIndex.empty(trunk.encoder.dimensions),
+        empty=RouteIndex.empty(),
+        edits=edits,
         observe=observe,
         limits=FleetLimits(keep_versions=config.experts.keep_versions),
     )
@@ -213,7 +218,15 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
     shipped = Shipped(store, _folders(config), config.state_dir)
     await fleet.start(await asyncio.to_thread(shipped.bundles))
 
-    engine = Engine(fleet=fleet, encode=trunk.encode, titan=titan, traces=traces, clock=_now, limits=config.limits)
+    engine = Engine(
+        fleet=fleet,
+        router=trunk,
+        encode=trunk.encode,
+        titan=titan,
+        traces=traces,
+        clock=_now,
+        limits=config.limits,
+    )
     checks = Checks(
         config=config,
         fleet=fleet,
@@ -233,6 +246,7 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
             titan=titan,
             traces=traces,
             events=events,
+            intents=Intents(fleet, edits, indexer),
             check=checks.status,
         ),
     )

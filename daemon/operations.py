@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 
 from expertd.experts.bundle import BaseModel
+from expertd.experts.edits import Origin
 from expertd.experts.errors import FleetError, QueryError
 from expertd.experts.fleet import ExpertStatus, Fleet, VersionStatus
 from expertd.experts.models import Models
@@ -23,6 +24,7 @@ from expertd.v1 import fleet_pb2_grpc
 
 from . import wire
 from .events import Broker, ExpertChangedEvent
+from .intents import Intents
 from .shipped import Shipped
 from .titan import Titan
 from .traces import Trace, Traces
@@ -30,6 +32,7 @@ from .traces import Trace, Traces
 Context = grpc.aio.ServicerContext[Any, Any]
 
 _STATES: dict[State, pb.State] = {state: getattr(pb, f"STATE_{state.name}") for state in State}
+_ORIGINS: dict[Origin, pb.Intent.Origin] = {origin: getattr(pb.Intent, f"ORIGIN_{origin.name}") for origin in Origin}
 _AVAILABILITIES: dict[str, pb.Availability] = {
     "NO_MODEL": pb.AVAILABILITY_DOWNLOADABLE,
     "DOWNLOADING": pb.AVAILABILITY_DOWNLOADING,
@@ -49,6 +52,7 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         titan: Titan,
         traces: Traces,
         events: Broker,
+        intents: Intents,
         check: Callable[[], pb.GetStatusResponse],
     ) -> None:
         self._fleet = fleet
@@ -58,6 +62,7 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         self._titan = titan
         self._traces = traces
         self._events = events
+        self._intents = intents
         self._check = check
         self._pulling: dict[str, int] = {}
 
@@ -166,6 +171,34 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
             changed=wire.timestamp(status.changed),
             disk_bytes=self._store.disk_bytes(status.expert, status.version),
         )
+
+    # --- Intents -----------------------------------------------------------------------------------------------------
+
+    async def ListIntents(self, request: pb.ListIntentsRequest, context: Context) -> pb.ListIntentsResponse:
+        return pb.ListIntentsResponse(
+            intents=[
+                pb.Intent(
+                    name=found.name, sentences=len(found.sentences), origin=_ORIGINS[found.origin], refined=refined
+                )
+                for found, refined in self._intents.list(request.expert)
+            ]
+        )
+
+    async def PutIntent(self, request: pb.PutIntentRequest, context: Context) -> pb.PutIntentResponse:
+        shown = await asyncio.shield(
+            self._intents.put(request.expert, request.intent, tuple(request.sentences), append=request.append)
+        )
+        return pb.PutIntentResponse(
+            view=shown.view, encoding=wire.duration(shown.encoding_s), update=wire.duration(shown.update_s)
+        )
+
+    async def RemoveIntent(self, request: pb.RemoveIntentRequest, context: Context) -> pb.RemoveIntentResponse:
+        shown = await asyncio.shield(self._intents.remove(request.expert, request.intent))
+        return pb.RemoveIntentResponse(view=shown.view)
+
+    async def ResetIntents(self, request: pb.ResetIntentsRequest, context: Context) -> pb.ResetIntentsResponse:
+        shown = await asyncio.shield(self._intents.reset(request.expert, request.intent))
+        return pb.ResetIntentsResponse(view=shown.view)
 
     # --- Models ------------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,15 @@
-"""What is asked, checked and taken apart. Knows no expert, no wire, no router."""
+"""What is asked: checked, taken apart, put into words for the titan. Knows no expert, no wire, no router."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from expertd.experts.errors import QueryError
-from expertd.experts.values import Document, Series
+from expertd.experts.values import Document, Query, Series
 
 from .config import LimitsConfig
 
@@ -101,3 +101,22 @@ def split(text: str) -> tuple[str, str | None]:
     if (parts := _COLON.match(text)) and len(parts["instruction"]) <= _MOST_INSTRUCTION_CHARS:
         return parts["instruction"], parts["payload"].strip()
     return text, None
+
+
+# --- A part and what came before it ----------------------------------------------------------------------------------
+
+
+def in_context(query: Query) -> Query:
+    """The query with what was asked and answered before it in its text, for a reader of plain text.
+
+    A query that is no part of a compound request stays as it is.
+    """
+    if not query.earlier:
+        return query
+    lines = ["This is one part of a larger request. The parts before it, dealt with already:"]
+    for number, part in enumerate(query.earlier, start=1):
+        lines += [f"{number}. {part.text}", f"   Answer: {'none' if part.answer is None else part.answer.text}"]
+    lines += ["", "Answer this part alone:", query.text]
+    if query.antecedent >= 0:
+        lines += ["", f'Here "{query.reference}" points back to part {query.antecedent + 1}.']
+    return replace(query, text="\n".join(lines))

@@ -24,7 +24,11 @@ DETAILS_KEY = "grpc-status-details-bin"
 # Details travel in HTTP/2 headers, which clients bound (8 KiB by default for all of them).
 _MOST_MESSAGE_CHARS = 1500
 
-_FLEET_CODES = {"UNKNOWN_EXPERT": grpc.StatusCode.NOT_FOUND, "UNKNOWN_MODEL": grpc.StatusCode.NOT_FOUND}
+_FLEET_CODES = {
+    "UNKNOWN_EXPERT": grpc.StatusCode.NOT_FOUND,
+    "UNKNOWN_INTENT": grpc.StatusCode.NOT_FOUND,
+    "UNKNOWN_MODEL": grpc.StatusCode.NOT_FOUND,
+}
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:

@@ -37,6 +37,19 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """A part of the same request that came before, and what became of it.
+
+    text: as routed. expert: who took it; "titan" for the large model. answer: None where it was not answered.
+    """
+
+    text: str
+    expert: str
+    intent: str
+    answer: Answer | None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """One request to one expert.
 
@@ -44,6 +57,8 @@ class Query:
     ("is this spam: …" → "…"). intent: as the router decided; "" when the expert was named. now: aware.
     vector: float32 (384,), unit length, the trunk's encoding of `subject`, for servables that ask for it.
     rehearsal: answer as usual, but let nothing take effect (golden examples, shadowing).
+    earlier: where the request is a part of a compound one, the parts before it, in order. reference: the word in `text`
+    that points back to one of them ("it"), "" if none; antecedent: that one's index in `earlier`, -1: none.
     """
 
     text: str
@@ -57,6 +72,9 @@ class Query:
     session: str = ""
     vector: FloatArray | None = None
     rehearsal: bool = False
+    earlier: tuple[Earlier, ...] = ()
+    reference: str = ""
+    antecedent: int = -1
 
     @property
     def subject(self) -> str:

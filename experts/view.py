@@ -38,13 +38,16 @@ class Slot:
     """An expert's place in a view: a version that answers, or the reason why none does."""
 
     def __init__(
-        self, bundle: Bundle, usage: Usage, servable: Servable | None, absence: UnavailableError | None
+        self,
+        bundle: Bundle,
+        intents: tuple[str, ...],
+        usage: Usage,
+        servable: Servable | None,
+        absence: UnavailableError | None,
     ) -> None:
         self.bundle = bundle
-        # Read while the bundle lies where it does: one that failed is moved into quarantine.
-        self.intents: tuple[str, ...] = ()
-        with contextlib.suppress(OSError):
-            self.intents = tuple(intent.name for intent in bundle.intents())
+        # Names, as edited; they change along with the view.
+        self.intents = intents
         self.usage = usage
         self.servable = servable
         # Why nothing serves: no weights yet, still loading. The request may wait or take the titan's road.
@@ -87,8 +90,12 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class View(Generic[Index]):
-    """What requests see, whole: replaced in one assignment, never changed. number rises by one with each."""
+    """What requests see, whole: replaced in one assignment, never changed. number rises by one with each.
+
+    amended: (expert, intent) of what changed in the index since it was fitted whole.
+    """
 
     number: int
     index: Index
     slots: Mapping[str, Slot]
+    amended: frozenset[tuple[str, str]] = frozenset()

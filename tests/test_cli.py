@@ -23,6 +23,7 @@ from pathlib import Path
 import grpc
 import pytest
 from click.testing import CliRunner, Result
+from google.protobuf import json_format
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,6 +95,9 @@ class Simulator(AssistantServicer, FleetServicer):
             yield assistant.AskStreamResponse(delta="it begins")
         if request.input.text == "mend":
             yield assistant.AskStreamResponse(delta="wrong")
+        if request.input.text == "two":
+            for word in ("Timer ", "set.", "\n", '"what" was not answered: no key'):
+                yield assistant.AskStreamResponse(delta=word)
         answer = self._answer(request.input, context)
         answer.decision.CopyFrom(self._decision(request.input.text))
         yield assistant.AskStreamResponse(answer=answer)
@@ -106,7 +110,12 @@ class Simulator(AssistantServicer, FleetServicer):
         return assistant.InvokeResponse(answer=answer)
 
     def Route(self, request, context):
-        return assistant.RouteResponse(decision=self._decision(request.text))
+        decision = self._decision(request.text)
+        if not request.explain or "older" in request.text:
+            return assistant.RouteResponse(decision=decision)
+        told = explanation(request.text)
+        told.parts.extend(explanation(part.text) for part in decision.parts)
+        return assistant.RouteResponse(decision=decision, explanation=told)
 
     def Events(self, request, context):
         yield assistant.EventsResponse(time=START, subscribed=assistant.EventsResponse.Subscribed())
@@ -124,6 +133,15 @@ class Simulator(AssistantServicer, FleetServicer):
         self.contexts.append(request.context)
 
     def _decision(self, text: str) -> assistant.Decision:
+        if text == "two":
+            decision = assistant.Decision(verdict="VERDICT_COMPOUND", confidence=0.974, reason="2 requests in one")
+            decision.parts.add(text="set a timer", decision=self._decision("wake me"))
+            what = decision.parts.add(text="what is it", reference="it", decision=self._decision("Hanse"))
+            what.antecedent = 0
+            return decision
+        if "spät" in text:
+            why = "written in German; the experts here speak English"
+            return assistant.Decision(verdict="VERDICT_TITAN", tier="TIER_STATIC", reason=why, language="de")
         verdict = "VERDICT_TITAN" if "Hanse" in text else "VERDICT_ROUTED"
         return assistant.Decision(
             verdict=verdict,
@@ -145,6 +163,12 @@ class Simulator(AssistantServicer, FleetServicer):
                 answer.text = "one two three"
             case "mend":
                 answer.text = "right"
+            case "two":
+                answer.text, answer.expert, answer.version = 'Timer set.\n"what" was not answered: no key', "", 0
+                first = answer.parts.add(text="Timer set.", expert="timers", version=1, trace_id="01JFIRST")
+                first.decision.CopyFrom(self._decision("wake me"))
+                second = answer.parts.add(text='"what" was not answered: no key', expert="titan", trace_id="01JSECOND")
+                second.outcome, second.reason = assistant.Answer.OUTCOME_FAILED, "TITAN_NO_KEY"
             case "evil":
                 answer.text = EVIL
             case "wide":
@@ -290,6 +314,20 @@ def rising(last: float, start: datetime | None = None, steps: int = 24) -> assis
         values = [last + step + spread * (step + 1) / 2 for step in range(1, steps + 1)]
         forecast.quantiles.append(assistant.Forecast.Quantile(values=values))
     return forecast
+
+
+def explanation(text: str) -> assistant.Explanation:
+    told = assistant.Explanation(
+        text=text, in_scope=0.98, least_in_scope=0.2, rival=0.01, clarify_from=0.25, language={"code": "en"}
+    )
+    told.language.probability = told.language.english = 0.99
+    told.tiers.add(tier="TIER_EXACT", asked=True, needed=1, note="not a sentence that was seen before")
+    told.tiers.add(tier="TIER_STATIC", asked=True, confidence=0.61, needed=0.9, in_scope=0.8, note="61 %, 90 % needed")
+    told.tiers.add(tier="TIER_ENCODER", asked=True, answered=True, confidence=0.974, needed=0.2, in_scope=0.98)
+    told.neighbours.add(expert="timers", intent="create", sentence=f"wake me up{EVIL}", similarity=0.87)
+    told.signals.add(name="energy of the experts", value=4.25, weight=3.5)
+    told.others.add(expert="spam", intent="check", confidence=0.02, why="2 % against 97 %")
+    return told
 
 
 def refuse(context: grpc.ServicerContext, code: grpc.StatusCode, text: str, reason: str) -> None:
@@ -578,6 +616,89 @@ def test_route_says_who_and_explains(run: Callable[..., Result]) -> None:
     explained = run("route", "--explain", "wake me").stdout
     for word in ("routed", "far above its threshold", "spam", "check", "2 %"):
         assert word in explained
+
+
+@pytest.mark.usefixtures("daemon")
+def test_an_explanation_is_read_tier_by_tier(run: Callable[..., Result]) -> None:
+    lines = [" ".join(line.split()) for line in run("route", "--explain", "wake me").stdout.splitlines()]
+    for line in (
+        "language en 99 %",
+        "tier asked answered sure in scope needed why",
+        "exact yes no seen before not a sentence that was seen before",
+        "static yes no 61 % 80 % 90 % sure 61 %, 90 % needed",
+        "encoder yes yes 97.4 % 98 % 20 % in scope",
+        " ".join(f"wake me up{plain(EVIL)} timers create 0.87".split()),
+        "energy of the experts 4.25 +3.50",
+        "an expert can answer 98 % 20 % an expert",
+        "share of the second expert 1 % 25 % no question",
+        "spam check 2 % 2 % against 97 %",
+    ):
+        assert line in lines, lines
+
+
+def test_an_explanation_on_a_terminal_is_whole(daemon: Simulator, environment: dict[str, str]) -> None:
+    shown, code = on_a_terminal(["route", "--explain", "wake me"], environment, columns=80)
+    shown = without_style(shown)
+    assert code == 0
+    for word in ("exact", "static", "encoder", "nearest sentence", "threshold", "why not", "2 % against 97 %"):
+        assert word in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+@pytest.mark.usefixtures("daemon")
+def test_an_explanation_is_given_whole_to_programs(run: Callable[..., Result]) -> None:
+    response = json_format.Parse(run("route", "--explain", "--json", "wake me").stdout, assistant.RouteResponse())
+    assert response.explanation == explanation("wake me")
+    assert response.decision.expert == "timers"
+    assert "explanation" not in json.loads(run("route", "--json", "wake me").stdout)
+
+
+@pytest.mark.usefixtures("daemon")
+def test_a_daemon_that_explains_nothing_still_offers_its_alternatives(run: Callable[..., Result]) -> None:
+    lines = [" ".join(line.split()) for line in run("route", "--explain", "an older one").stdout.splitlines()]
+    assert lines[-1] == "spam check 2 %"
+    assert not any(line.startswith("threshold") for line in lines)
+
+
+@pytest.mark.usefixtures("daemon")
+def test_route_shows_every_part_and_what_it_points_back_to(run: Callable[..., Result]) -> None:
+    assert run("route", "two").stdout.splitlines() == [
+        "1. set a timer: timers create 97.4 % (encoder)",
+        '2. what is it ("it": from 1): titan (no expert fits; closest: timers 97.4 %)',
+    ]
+    explained = run("route", "--explain", "two").stdout
+    assert "compound" in explained
+    assert explained.count("encoder  yes") == 2
+    decision = json_format.Parse(run("route", "--json", "two").stdout, assistant.Decision())
+    assert decision.parts[1].HasField("antecedent")
+    assert not decision.parts[0].HasField("antecedent")
+
+
+@pytest.mark.usefixtures("daemon")
+def test_route_says_which_language_sends_a_request_away(run: Callable[..., Result]) -> None:
+    told = "written in German; the experts here speak English"
+    assert run("route", "wie spät ist es").stdout == f"titan ({told})\n"
+    assert json.loads(run("route", "--json", "wie spät ist es").stdout)["language"] == "de"
+
+
+@pytest.mark.usefixtures("daemon")
+def test_every_part_is_answered_on_a_line_of_its_own(run: Callable[..., Result]) -> None:
+    assert run("ask", "two").stdout == 'Timer set.\n"what" was not answered: no key\n'
+    answer = json.loads(run("ask", "--json", "two").stdout)
+    assert [part["trace_id"] for part in answer["parts"]] == ["01JFIRST", "01JSECOND"]
+    assert (answer["parts"][1]["outcome"], answer["parts"][1]["reason"]) == ("OUTCOME_FAILED", "TITAN_NO_KEY")
+
+
+@pytest.mark.usefixtures("daemon")
+def test_on_a_terminal_every_part_says_who_answered_it(environment: dict[str, str]) -> None:
+    shown, code = on_a_terminal(["ask", "two"], environment)
+    assert code == 0
+    assert without_style(shown).replace("\r", "").splitlines() == [
+        "Timer set.",
+        '"what" was not answered: no key',
+        "1. timers 1 · encoder · 97.4 % · trace 01JFIRST",
+        "2. titan · failed TITAN_NO_KEY · trace 01JSECOND",
+    ]
 
 
 @pytest.mark.usefixtures("daemon")
@@ -971,6 +1092,8 @@ def test_ask_imports_neither_rich_nor_what_the_daemon_needs(folder: Path) -> Non
         (percent(0.5), "50 %"),
         (percent(0.99999), "99.9 %"),
         (percent(1.0), "100 %"),
+        (percent(0.00001), "<0.1 %"),
+        (percent(0.0), "0 %"),
         (number(12345.6), "12,346"),
         (number(0.01234), "0.0123"),
         (span(assistant.Timings(total={"nanos": 85_000}).total), "85 µs"),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from expertd.experts.bundle import Bundle
+from expertd.experts.edits import Edits
 from expertd.experts.errors import BundleError, FleetError, UnavailableError
 from expertd.experts.fleet import Fleet, Limits, VersionStatus
 from expertd.experts.plan import State
@@ -54,8 +55,9 @@ class Echo:
 class House:
     """A fleet with its store, and what it told."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, refit_after_s: float = 0.05) -> None:
         self.store = Store.open(folder / "state")
+        self.edits = Edits.open(folder / "state" / "edits")
         self.gate = asyncio.Event()
         self.gate.set()
         self.loading = asyncio.Event()
@@ -63,6 +65,10 @@ class House:
         self.told: list[VersionStatus] = []
         self.made: list[Echo] = []
         self.missing: set[str] = set()
+        self.index_error: Exception | None = None
+        self.fitting = asyncio.Event()
+        self.fitting.set()
+        self.fits = 0
         host = Host(folder, folder / "expertd.db", Scheduler(folder / "expertd.db"), lambda: UTC_NOW)
         self.fleet: Fleet[tuple[str, ...]] = Fleet(
             self.store,
@@ -72,8 +78,9 @@ class House:
             encode=self.encode,
             reindex=self.reindex,
             empty=(),
+            edits=self.edits,
             observe=self.told.append,
-            limits=Limits(load_timeout_s=2, warm_timeout_s=2, drain_timeout_s=2),
+            limits=Limits(load_timeout_s=2, warm_timeout_s=2, drain_timeout_s=2, refit_after_s=refit_after_s),
         )
 
     async def load(self, bundle: Bundle, host: Host) -> Echo:
@@ -89,7 +96,20 @@ class House:
         return np.zeros((len(sentences), 384), np.float32)
 
     async def reindex(self, bundles: Sequence[Bundle]) -> tuple[str, ...]:
-        return tuple(str(bundle) for bundle in bundles)
+        """The bundles' names, and each of their intents that is not their own: "echo 1", "echo/greet"."""
+        found = [str(bundle) for bundle in bundles]
+        found += [f"{b.manifest.name}/{i.name}" for b in bundles for i in self.edits.apply(b) if i not in b.intents()]
+        self.fits += 1
+        await self.fitting.wait()
+        if self.index_error is not None and bundles:
+            raise self.index_error
+        return tuple(found)
+
+    async def greet(self, name: str = "echo", intent: str = "greet") -> int:
+        """Adds an intent, as the daemon does it: written down, then shown."""
+        self.edits.put(self.fleet.slot(name).bundle, intent, ["hello there"])
+        mark = f"{name}/{intent}"
+        return await self.fleet.amend(name, [intent], lambda index: (*(m for m in index if m != mark), mark))
 
     async def ask(self, name: str = "echo", text: str = "hello") -> str:
         async with self.fleet.slot(name).lease() as servable:
@@ -112,6 +132,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     yield built
     built.gate.set()
     built.loading.set()
+    built.fitting.set()
     await built.fleet.close()
     built.store.close()
 
@@ -169,12 +190,7 @@ async def test_a_version_that_cannot_be_loaded_leaves_the_old_one_serving(house:
 async def test_a_start_whose_index_cannot_be_built_comes_up_and_says_why(tmp_path: Path, make_bundle: Any) -> None:
     house = House(tmp_path)
 
-    async def broken(bundles: Sequence[Bundle]) -> tuple[str, ...]:
-        if bundles:
-            raise OSError("no space left on device")
-        return ()
-
-    house.fleet._reindex = broken  # the seam that the daemon gives
+    house.index_error = OSError("no space left on device")
     async with asyncio.timeout(5):
         await house.fleet.start([house.store.admit(make_bundle())])
     await until(lambda: "echo" in house.fleet.view.slots)
@@ -363,3 +379,225 @@ async def test_what_waits_for_its_model_is_still_examined_when_the_model_comes(h
     with pytest.raises(BundleError, match="golden"):
         await house.fleet.retry("echo")
     assert State.SERVING not in house.states(1)
+
+
+# --- Intents that are edited -----------------------------------------------------------------------------------------
+
+
+async def test_an_edit_is_in_the_next_view_alone_and_the_slots_stay(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    before = house.fleet.view
+    house.fitting.clear()
+    assert await house.greet() == before.number + 1
+    after = house.fleet.view
+    assert (after.number, after.index) == (before.number + 1, ("echo 1", "echo/greet"))
+    assert after.slots is before.slots
+    assert before.index == ("echo 1",), "who took the view of before goes on with it"
+    assert after.amended == {("echo", "greet")}
+    assert house.fleet.slot("echo").intents == ("repeat", "greet")
+
+
+async def test_a_fit_follows_an_edit_and_replaces_it(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    number = await house.greet()
+    await until(lambda: house.fleet.view.number > number)
+    assert house.fleet.view.number == number + 1
+    assert house.fleet.view.index == ("echo 1", "echo/greet")
+    assert house.fleet.view.amended == frozenset()
+
+
+@pytest.fixture
+async def patient_house(tmp_path: Path) -> AsyncIterator[House]:
+    """Its fit waits long enough for what a test does meanwhile, however busy the machine."""
+    built = House(tmp_path, refit_after_s=1.0)
+    await built.fleet.start([])
+    yield built
+    await built.fleet.close()
+    built.store.close()
+
+
+async def test_what_an_installation_was_fitted_with_needs_no_fit_of_its_own(
+    patient_house: House, make_bundle: Any
+) -> None:
+    house = patient_house
+    await house.fleet.install(house.store.admit(make_bundle()))
+    fits = house.fits
+    await house.greet()
+    await house.fleet.install(house.store.admit(make_bundle("other")))
+    assert house.fleet.view.amended == frozenset()
+    await asyncio.sleep(1.1)
+    assert house.fits == fits + 1
+
+
+async def test_several_edits_are_followed_by_one_fit(patient_house: House, make_bundle: Any) -> None:
+    house = patient_house
+    await house.fleet.install(house.store.admit(make_bundle()))
+    fits = house.fits
+    numbers = [await house.greet(intent=f"greet-{number}") for number in range(5)]
+    assert numbers == list(range(numbers[0], numbers[0] + 5)), "each in a view of its own, none skipped"
+    await until(lambda: house.fleet.view.amended == frozenset())
+    await asyncio.sleep(0.15)
+    assert house.fits == fits + 1
+    assert set(house.fleet.view.index) == {"echo 1", *(f"echo/greet-{number}" for number in range(5))}
+
+
+async def test_an_edit_during_an_installation_is_seen_at_once_and_not_lost_by_it(
+    house: House, make_bundle: Any
+) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    house.fitting.clear()
+    fits = house.fits
+    installing = asyncio.create_task(house.fleet.install(house.store.admit(make_bundle("other"))))
+    await until(lambda: house.fits > fits)
+    async with asyncio.timeout(2):
+        await house.greet()
+    assert house.fleet.view.index == ("echo 1", "echo/greet"), "it does not wait for the fit"
+    house.fitting.set()
+    await installing
+    assert set(house.fleet.view.index) == {"echo 1", "other 1", "echo/greet"}
+
+
+async def test_an_edit_during_its_experts_new_version_is_not_lost(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    house.fitting.clear()
+    fits = house.fits
+    installing = asyncio.create_task(house.fleet.install(house.store.admit(make_bundle(version=2))))
+    await until(lambda: house.fits > fits)
+    await house.greet()
+    number = house.fleet.view.number
+    house.fitting.set()
+    await installing
+    assert house.fleet.view.number == number + 1
+    assert house.fleet.view.index == ("echo 2", "echo/greet")
+    assert house.fleet.view.amended == {("echo", "greet")}
+    assert house.fleet.slot("echo").intents == ("repeat", "greet")
+    await until(lambda: house.fleet.view.amended == frozenset())
+    assert house.fleet.view.index == ("echo 2", "echo/greet")
+
+
+async def test_a_fit_that_fails_leaves_the_edit_serving(
+    house: House, make_bundle: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    house.index_error = OSError("no space left on device")
+    number = await house.greet()
+    await until(lambda: "could not be fitted anew" in caplog.text)
+    await asyncio.sleep(0.05)
+    assert house.fleet.view.number == number
+    assert house.fleet.view.index == ("echo 1", "echo/greet")
+    assert house.fleet.view.amended == {("echo", "greet")}
+    assert await house.ask() == "hello"
+    house.index_error = None
+    await house.greet(intent="bid")
+    await until(lambda: house.fleet.view.amended == frozenset())
+
+
+async def test_an_edit_that_cannot_be_made_changes_nothing(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    before = house.fleet.view
+
+    def broken(index: tuple[str, ...]) -> tuple[str, ...]:
+        raise ValueError("as many rows as sentences are needed")
+
+    with pytest.raises(ValueError, match="as many rows"):
+        await house.fleet.amend("echo", ["greet"], broken)
+    assert house.fleet.view is before
+    await house.greet()
+
+
+async def test_a_removed_expert_takes_its_edits_along(house: House, make_bundle: Any) -> None:
+    bundle = house.store.admit(make_bundle())
+    await house.fleet.install(bundle)
+    await house.greet()
+    await house.fleet.remove("echo")
+    with pytest.raises(FleetError, match="no such expert"):
+        await house.fleet.amend("echo", ["greet"], lambda index: (*index, "echo/greet"))
+    assert house.edits.apply(bundle) == bundle.intents()
+    assert house.fleet.view.index == ()
+
+
+async def test_an_edit_while_its_expert_is_being_removed_brings_nothing_back(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    await house.fleet.install(house.store.admit(make_bundle("other")))
+    house.fitting.clear()
+    fits = house.fits
+    removing = asyncio.create_task(house.fleet.remove("echo"))
+    await until(lambda: house.fits > fits)
+    await house.greet()
+    house.fitting.set()
+    await removing
+    assert house.fleet.view.index == ("other 1",), "no request may be sent to somebody who is gone"
+
+
+async def test_an_absent_expert_is_edited_and_one_that_failed_gets_its_edits_when_it_serves(
+    house: House, make_bundle: Any
+) -> None:
+    house.missing.add("echo")
+    with pytest.raises(UnavailableError):
+        await house.fleet.install(house.store.admit(make_bundle()))
+    await until(lambda: "echo" in house.fleet.view.slots)
+    await house.greet()
+    assert house.fleet.view.index == ("echo 1", "echo/greet")
+    with pytest.raises(UnavailableError, match="torn"):
+        await house.fleet.install(house.store.admit(make_bundle("frail", parameters={"breaks": True})))
+    await until(lambda: "frail" in house.fleet.view.slots)
+    number = house.fleet.view.number
+    assert await house.greet("frail") in {number, number + 1}
+    assert not any(mark.startswith("frail") for mark in house.fleet.view.index), "it must not attract requests"
+
+
+async def test_edits_serve_again_after_a_restart(tmp_path: Path, make_bundle: Any) -> None:
+    for start in range(2):
+        house = House(tmp_path)
+        bundle = house.store.admit(make_bundle()) if start == 0 else house.store.bundle("echo", 1)
+        await house.fleet.start([bundle])
+        if start == 0:
+            await house.greet()
+        assert house.fleet.view.index == ("echo 1", "echo/greet")
+        assert house.fleet.slot("echo").intents == ("repeat", "greet")
+        await house.fleet.close()
+        house.store.close()
+
+
+async def test_edits_under_swaps_are_all_there_and_views_rise_by_one(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    done = asyncio.Event()
+    seen: dict[int, tuple[str, ...]] = {}
+
+    async def watcher() -> None:
+        while not done.is_set():
+            view = house.fleet.view
+            assert seen.setdefault(view.number, view.index) == view.index
+            await asyncio.sleep(0)
+
+    async def editor() -> list[int]:
+        return [await house.greet(intent=f"greet-{number}") for number in range(40)]
+
+    watching, editing = asyncio.create_task(watcher()), asyncio.create_task(editor())
+    for version in range(2, 9):
+        await house.fleet.install(house.store.admit(make_bundle(version=version)))
+    shown = await editing
+    assert shown == sorted(set(shown))
+    await until(lambda: house.fleet.view.amended == frozenset())
+    done.set()
+    await watching
+    assert sorted(seen) == list(range(min(seen), max(seen) + 1))
+    expected = {f"echo/greet-{number}" for number in range(40)}
+    assert set(house.fleet.view.index) == {"echo 8", *expected}
+    edits = [sum(mark.startswith("echo/") for mark in index) for _, index in sorted(seen.items())]
+    assert edits == sorted(edits), "an edit that was seen is never unseen again"
+
+
+async def test_an_edit_whose_caller_goes_is_made_all_the_same(house: House, make_bundle: Any) -> None:
+    await house.fleet.install(house.store.admit(make_bundle()))
+    house.fitting.clear()
+    fits = house.fits
+    installing = asyncio.create_task(house.fleet.install(house.store.admit(make_bundle("other"))))
+    await until(lambda: house.fits > fits)
+    greeting = asyncio.create_task(house.greet())
+    await asyncio.sleep(0)
+    greeting.cancel()
+    house.fitting.set()
+    await installing
+    await until(lambda: "echo/greet" in house.fleet.view.index)
+    assert "other 1" in house.fleet.view.index

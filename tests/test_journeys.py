@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 
 from expertd.client import Client, ExpertdError
+from expertd.client.aio import AsyncClient
 from expertd.experts.bundle import seal
 from expertd.v1 import assistant_pb2 as pb
 
@@ -160,6 +162,100 @@ def test_a_timer_fires_as_an_event(daemon: Any) -> None:
     listener.join(15)
     assert fired, "the timer never fired"
     assert (fired[0].fired.kind, fired[0].fired.name) == ("timer", "pasta")
+
+
+def test_two_requests_in_one_are_both_answered_in_order_and_take_effect_once(daemon: Any) -> None:
+    answer = answer_of(daemon, "ask", "set a timer for 10 minutes and tell me what 18% of 2450 is", "--session", "s")
+    first, second = answer["parts"]
+    assert (first["expert"], first["action"]["name"]) == ("timers", "timer.created")
+    assert (second["expert"], second["structured"]["value"]) == ("calculator", 441)
+    assert answer["text"] == f"{first['text']}\n{second['text']}"
+    assert answer["decision"]["verdict"] == "VERDICT_COMPOUND"
+    with Client(daemon.socket) as client:
+        assert client.ask("list my timers").text.startswith("Timer"), "one, not a list of several"
+        client.ask("cancel all my timers")
+    traces = json.loads(daemon.expertctl("traces", "--json").stdout)["traces"]
+    mine = {trace["id"]: trace for trace in traces if trace.get("session") == "s"}
+    assert set(mine) == {answer["trace_id"], first["trace_id"], second["trace_id"]}
+    assert mine[answer["trace_id"]]["verdict"] == "compound"
+
+
+def test_a_stream_of_two_answers_is_told_in_order(daemon: Any) -> None:
+    with Client(daemon.socket) as client:
+        decision, *deltas, answer = client.stream("what is 6 times 7 and what time is it in Tokyo")
+    assert isinstance(decision, pb.Decision)
+    assert [part.decision.expert for part in decision.parts] == ["calculator", "clock"]
+    assert isinstance(answer, pb.Answer)
+    assert "".join(map(str, deltas)) == answer.text
+    assert [part.expert for part in answer.parts] == ["calculator", "clock"]
+    assert "42" in answer.text.splitlines()[0]
+
+
+def test_one_errand_with_two_things_is_one_reminder(daemon: Any) -> None:
+    made = answer_of(daemon, "ask", "remind me to buy bread and butter at 6pm tomorrow")
+    assert "parts" not in made
+    assert made["action"]["name"] == "reminder.created"
+    listed = answer_of(daemon, "ask", "list my reminders")["text"]
+    assert listed.count("bread and butter") == listed.lower().count("reminder") == 1
+    answer_of(daemon, "ask", "cancel all my reminders")
+
+
+def test_a_part_that_cannot_be_done_leaves_the_other_done(daemon: Any) -> None:
+    done = daemon.expertctl("ask", "wake me on 31 February at 7 and tell me what 2 plus 2 is")
+    first, second = done.stdout.splitlines()
+    assert "31 February does not exist" in first
+    assert "4" in second
+    answer = answer_of(daemon, "ask", "what is 2 plus 2. Explain the politics of the Hanseatic League.")
+    assert [part["outcome"] for part in answer["parts"]] == ["OUTCOME_ANSWERED", "OUTCOME_FAILED"]
+    assert answer["parts"][1]["reason"] == "TITAN_NO_KEY"
+    assert answer["outcome"] == "OUTCOME_ANSWERED"
+
+
+def test_another_language_is_recognised_and_said_so(daemon: Any) -> None:
+    question = "Wie wird das Wetter morgen in Hamburg?"
+    decision = json.loads(daemon.expertctl("route", question, "--json").stdout)
+    assert (decision["verdict"], decision["language"]) == ("VERDICT_TITAN", "de")
+    for option in ((), ("--local-only",)):
+        refused = daemon.expertctl("ask", question, *option, check=False)
+        assert refused.returncode == 4
+        assert "German" in refused.stderr
+        assert "English" in refused.stderr
+
+
+def test_a_decision_is_explained_tier_by_tier(daemon: Any) -> None:
+    question = "could you work out 12 percent of 80 for me"
+    told = json_format.Parse(daemon.expertctl("route", "--explain", "--json", question).stdout, pb.RouteResponse())
+    assert told.decision.expert == "calculator"
+    tiers = {pb.Decision.Tier.Name(tier.tier): tier for tier in told.explanation.tiers}
+    assert list(tiers) == ["TIER_EXACT", "TIER_STATIC", "TIER_ENCODER"]
+    (answered,) = [tier for tier in tiers.values() if tier.answered]
+    assert answered.tier == told.decision.tier
+    assert {near.expert for near in told.explanation.neighbours} == {"calculator"}
+    assert "calculator" not in {other.expert for other in told.explanation.others}
+    assert told.explanation.in_scope > told.explanation.least_in_scope
+    shown = daemon.expertctl("route", "--explain", question).stdout
+    for word in ("exact", "static", "encoder", "nearest sentence", "threshold", "why not", "language"):
+        assert word in shown
+    again = json.loads(daemon.expertctl("route", "--explain", "--json", question).stdout)
+    assert again["decision"]["tier"] == json.loads(json_format.MessageToJson(told))["decision"]["tier"], (
+        "explaining leaves nothing behind"
+    )
+
+
+async def test_every_client_can_have_it_explained(daemon: Any) -> None:
+    with Client(daemon.socket) as client:
+        told = client.explain("what time is it")
+    async with AsyncClient(daemon.socket) as other:
+        again = await other.explain("what time is it")
+    assert told == again
+    assert told.explanation.tiers[0].answered, "it is word for word what an expert owns"
+
+
+def test_a_compound_request_is_explained_part_by_part(daemon: Any) -> None:
+    shown = daemon.expertctl("route", "--explain", "what is 6 times 7 and what time is it in Tokyo").stdout
+    for line in ("part 1: what is 6 times 7", "part 2: what time is it in Tokyo"):
+        assert line in shown
+    assert shown.count("signal of being in scope") == 2
 
 
 # --- The journey of a version ----------------------------------------------------------------------------------------
@@ -324,6 +420,10 @@ def test_what_no_expert_can_do_goes_to_the_titan(start_daemon: Any, small_model:
         assert answer["expert"] == "titan"
         assert answer["text"].strip().startswith("Here is a short answer")
         assert answer["decision"]["verdict"] == "VERDICT_TITAN"
+        foreign = answer_of(daemon, "ask", "Wie wird das Wetter morgen in Hamburg?")
+        assert (foreign["expert"], foreign["decision"]["language"]) == ("titan", "de")
+        both = answer_of(daemon, "ask", "what is 3 plus 4. Explain the politics of the Hanseatic League.")
+        assert [part["expert"] for part in both["parts"]] == ["calculator", "titan"]
         local = daemon.expertctl("ask", question, "--local-only", check=False)
         assert local.returncode == 4
         assert "stay on this machine" in local.stderr

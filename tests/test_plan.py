@@ -103,9 +103,10 @@ class Interleavings(RuleBasedStateMachine):
         if fails:
             del self.versions[number]
             if self.aspired.get(item.expert) == item.version:
-                serving = [v for v in self.versions.values() if v.expert == item.expert and v.state is State.SERVING]
-                if serving:
-                    self.aspired[item.expert] = serving[0].version
+                mine = [v for v in self.versions.values() if v.expert == item.expert]
+                staying = [v for v in mine if v.state is State.SERVING or (v.ready and v.busy)]
+                if staying:
+                    self.aspired[item.expert] = staying[-1].version
                 else:
                     del self.aspired[item.expert]
         elif item.state is State.LOADING:

@@ -33,10 +33,12 @@ class InvokeRequest(_message.Message):
     def __init__(self, expert: _Optional[str] = ..., input: _Optional[_Union[Input, _Mapping]] = ..., context: _Optional[_Union[Context, _Mapping]] = ..., intent: _Optional[str] = ...) -> None: ...
 
 class RouteRequest(_message.Message):
-    __slots__ = ("text",)
+    __slots__ = ("text", "explain")
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    EXPLAIN_FIELD_NUMBER: _ClassVar[int]
     text: str
-    def __init__(self, text: _Optional[str] = ...) -> None: ...
+    explain: bool
+    def __init__(self, text: _Optional[str] = ..., explain: _Optional[bool] = ...) -> None: ...
 
 class Input(_message.Message):
     __slots__ = ("text", "series", "document")
@@ -97,10 +99,12 @@ class InvokeResponse(_message.Message):
     def __init__(self, answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
 
 class RouteResponse(_message.Message):
-    __slots__ = ("decision",)
+    __slots__ = ("decision", "explanation")
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
-    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
+    explanation: Explanation
+    def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ...) -> None: ...
 
 class AskStreamResponse(_message.Message):
     __slots__ = ("decision", "delta", "answer")
@@ -113,15 +117,17 @@ class AskStreamResponse(_message.Message):
     def __init__(self, decision: _Optional[_Union[Decision, _Mapping]] = ..., delta: _Optional[str] = ..., answer: _Optional[_Union[Answer, _Mapping]] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("text", "outcome", "decision", "expert", "version", "trace_id", "timings", "action", "label", "forecast", "generated", "structured")
+    __slots__ = ("text", "outcome", "decision", "expert", "version", "trace_id", "timings", "action", "label", "forecast", "generated", "structured", "parts", "reason")
     class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         OUTCOME_UNSPECIFIED: _ClassVar[Answer.Outcome]
         OUTCOME_ANSWERED: _ClassVar[Answer.Outcome]
         OUTCOME_CLARIFY: _ClassVar[Answer.Outcome]
+        OUTCOME_FAILED: _ClassVar[Answer.Outcome]
     OUTCOME_UNSPECIFIED: Answer.Outcome
     OUTCOME_ANSWERED: Answer.Outcome
     OUTCOME_CLARIFY: Answer.Outcome
+    OUTCOME_FAILED: Answer.Outcome
     TEXT_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
@@ -134,6 +140,8 @@ class Answer(_message.Message):
     FORECAST_FIELD_NUMBER: _ClassVar[int]
     GENERATED_FIELD_NUMBER: _ClassVar[int]
     STRUCTURED_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     text: str
     outcome: Answer.Outcome
     decision: Decision
@@ -146,7 +154,9 @@ class Answer(_message.Message):
     forecast: Forecast
     generated: Text
     structured: _struct_pb2.Struct
-    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[Answer.Outcome, str]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., expert: _Optional[str] = ..., version: _Optional[int] = ..., trace_id: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., action: _Optional[_Union[Action, _Mapping]] = ..., label: _Optional[_Union[Label, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ..., generated: _Optional[_Union[Text, _Mapping]] = ..., structured: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    parts: _containers.RepeatedCompositeFieldContainer[Answer]
+    reason: str
+    def __init__(self, text: _Optional[str] = ..., outcome: _Optional[_Union[Answer.Outcome, str]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., expert: _Optional[str] = ..., version: _Optional[int] = ..., trace_id: _Optional[str] = ..., timings: _Optional[_Union[Timings, _Mapping]] = ..., action: _Optional[_Union[Action, _Mapping]] = ..., label: _Optional[_Union[Label, _Mapping]] = ..., forecast: _Optional[_Union[Forecast, _Mapping]] = ..., generated: _Optional[_Union[Text, _Mapping]] = ..., structured: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., parts: _Optional[_Iterable[_Union[Answer, _Mapping]]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Action(_message.Message):
     __slots__ = ("name", "slots")
@@ -209,7 +219,7 @@ class Text(_message.Message):
     def __init__(self, text: _Optional[str] = ..., finish: _Optional[str] = ..., model: _Optional[str] = ..., prompt_tokens: _Optional[int] = ..., generated_tokens: _Optional[int] = ...) -> None: ...
 
 class Decision(_message.Message):
-    __slots__ = ("verdict", "expert", "intent", "confidence", "tier", "alternatives", "reason", "view", "instruction")
+    __slots__ = ("verdict", "expert", "intent", "confidence", "tier", "alternatives", "reason", "view", "instruction", "language", "parts")
     class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         VERDICT_UNSPECIFIED: _ClassVar[Decision.Verdict]
@@ -217,11 +227,13 @@ class Decision(_message.Message):
         VERDICT_CLARIFY: _ClassVar[Decision.Verdict]
         VERDICT_TITAN: _ClassVar[Decision.Verdict]
         VERDICT_INVOKED: _ClassVar[Decision.Verdict]
+        VERDICT_COMPOUND: _ClassVar[Decision.Verdict]
     VERDICT_UNSPECIFIED: Decision.Verdict
     VERDICT_ROUTED: Decision.Verdict
     VERDICT_CLARIFY: Decision.Verdict
     VERDICT_TITAN: Decision.Verdict
     VERDICT_INVOKED: Decision.Verdict
+    VERDICT_COMPOUND: Decision.Verdict
     class Tier(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         TIER_UNSPECIFIED: _ClassVar[Decision.Tier]
@@ -241,6 +253,17 @@ class Decision(_message.Message):
         intent: str
         confidence: float
         def __init__(self, expert: _Optional[str] = ..., intent: _Optional[str] = ..., confidence: _Optional[float] = ...) -> None: ...
+    class Part(_message.Message):
+        __slots__ = ("text", "reference", "antecedent", "decision")
+        TEXT_FIELD_NUMBER: _ClassVar[int]
+        REFERENCE_FIELD_NUMBER: _ClassVar[int]
+        ANTECEDENT_FIELD_NUMBER: _ClassVar[int]
+        DECISION_FIELD_NUMBER: _ClassVar[int]
+        text: str
+        reference: str
+        antecedent: int
+        decision: Decision
+        def __init__(self, text: _Optional[str] = ..., reference: _Optional[str] = ..., antecedent: _Optional[int] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ...) -> None: ...
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     EXPERT_FIELD_NUMBER: _ClassVar[int]
     INTENT_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +273,8 @@ class Decision(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     VIEW_FIELD_NUMBER: _ClassVar[int]
     INSTRUCTION_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
     verdict: Decision.Verdict
     expert: str
     intent: str
@@ -259,7 +284,94 @@ class Decision(_message.Message):
     reason: str
     view: int
     instruction: str
-    def __init__(self, verdict: _Optional[_Union[Decision.Verdict, str]] = ..., expert: _Optional[str] = ..., intent: _Optional[str] = ..., confidence: _Optional[float] = ..., tier: _Optional[_Union[Decision.Tier, str]] = ..., alternatives: _Optional[_Iterable[_Union[Decision.Alternative, _Mapping]]] = ..., reason: _Optional[str] = ..., view: _Optional[int] = ..., instruction: _Optional[str] = ...) -> None: ...
+    language: str
+    parts: _containers.RepeatedCompositeFieldContainer[Decision.Part]
+    def __init__(self, verdict: _Optional[_Union[Decision.Verdict, str]] = ..., expert: _Optional[str] = ..., intent: _Optional[str] = ..., confidence: _Optional[float] = ..., tier: _Optional[_Union[Decision.Tier, str]] = ..., alternatives: _Optional[_Iterable[_Union[Decision.Alternative, _Mapping]]] = ..., reason: _Optional[str] = ..., view: _Optional[int] = ..., instruction: _Optional[str] = ..., language: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[Decision.Part, _Mapping]]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("text", "tiers", "neighbours", "signals", "in_scope", "least_in_scope", "rival", "clarify_from", "language", "others", "parts")
+    class Tier(_message.Message):
+        __slots__ = ("tier", "asked", "answered", "confidence", "needed", "in_scope", "candidates", "note")
+        TIER_FIELD_NUMBER: _ClassVar[int]
+        ASKED_FIELD_NUMBER: _ClassVar[int]
+        ANSWERED_FIELD_NUMBER: _ClassVar[int]
+        CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+        NEEDED_FIELD_NUMBER: _ClassVar[int]
+        IN_SCOPE_FIELD_NUMBER: _ClassVar[int]
+        CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+        NOTE_FIELD_NUMBER: _ClassVar[int]
+        tier: Decision.Tier
+        asked: bool
+        answered: bool
+        confidence: float
+        needed: float
+        in_scope: float
+        candidates: _containers.RepeatedCompositeFieldContainer[Decision.Alternative]
+        note: str
+        def __init__(self, tier: _Optional[_Union[Decision.Tier, str]] = ..., asked: _Optional[bool] = ..., answered: _Optional[bool] = ..., confidence: _Optional[float] = ..., needed: _Optional[float] = ..., in_scope: _Optional[float] = ..., candidates: _Optional[_Iterable[_Union[Decision.Alternative, _Mapping]]] = ..., note: _Optional[str] = ...) -> None: ...
+    class Neighbour(_message.Message):
+        __slots__ = ("expert", "intent", "sentence", "similarity")
+        EXPERT_FIELD_NUMBER: _ClassVar[int]
+        INTENT_FIELD_NUMBER: _ClassVar[int]
+        SENTENCE_FIELD_NUMBER: _ClassVar[int]
+        SIMILARITY_FIELD_NUMBER: _ClassVar[int]
+        expert: str
+        intent: str
+        sentence: str
+        similarity: float
+        def __init__(self, expert: _Optional[str] = ..., intent: _Optional[str] = ..., sentence: _Optional[str] = ..., similarity: _Optional[float] = ...) -> None: ...
+    class Signal(_message.Message):
+        __slots__ = ("name", "value", "weight")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        WEIGHT_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        value: float
+        weight: float
+        def __init__(self, name: _Optional[str] = ..., value: _Optional[float] = ..., weight: _Optional[float] = ...) -> None: ...
+    class Language(_message.Message):
+        __slots__ = ("code", "probability", "english")
+        CODE_FIELD_NUMBER: _ClassVar[int]
+        PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+        ENGLISH_FIELD_NUMBER: _ClassVar[int]
+        code: str
+        probability: float
+        english: float
+        def __init__(self, code: _Optional[str] = ..., probability: _Optional[float] = ..., english: _Optional[float] = ...) -> None: ...
+    class Rejected(_message.Message):
+        __slots__ = ("expert", "intent", "confidence", "why")
+        EXPERT_FIELD_NUMBER: _ClassVar[int]
+        INTENT_FIELD_NUMBER: _ClassVar[int]
+        CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+        WHY_FIELD_NUMBER: _ClassVar[int]
+        expert: str
+        intent: str
+        confidence: float
+        why: str
+        def __init__(self, expert: _Optional[str] = ..., intent: _Optional[str] = ..., confidence: _Optional[float] = ..., why: _Optional[str] = ...) -> None: ...
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    TIERS_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBOURS_FIELD_NUMBER: _ClassVar[int]
+    SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    IN_SCOPE_FIELD_NUMBER: _ClassVar[int]
+    LEAST_IN_SCOPE_FIELD_NUMBER: _ClassVar[int]
+    RIVAL_FIELD_NUMBER: _ClassVar[int]
+    CLARIFY_FROM_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    tiers: _containers.RepeatedCompositeFieldContainer[Explanation.Tier]
+    neighbours: _containers.RepeatedCompositeFieldContainer[Explanation.Neighbour]
+    signals: _containers.RepeatedCompositeFieldContainer[Explanation.Signal]
+    in_scope: float
+    least_in_scope: float
+    rival: float
+    clarify_from: float
+    language: Explanation.Language
+    others: _containers.RepeatedCompositeFieldContainer[Explanation.Rejected]
+    parts: _containers.RepeatedCompositeFieldContainer[Explanation]
+    def __init__(self, text: _Optional[str] = ..., tiers: _Optional[_Iterable[_Union[Explanation.Tier, _Mapping]]] = ..., neighbours: _Optional[_Iterable[_Union[Explanation.Neighbour, _Mapping]]] = ..., signals: _Optional[_Iterable[_Union[Explanation.Signal, _Mapping]]] = ..., in_scope: _Optional[float] = ..., least_in_scope: _Optional[float] = ..., rival: _Optional[float] = ..., clarify_from: _Optional[float] = ..., language: _Optional[_Union[Explanation.Language, _Mapping]] = ..., others: _Optional[_Iterable[_Union[Explanation.Rejected, _Mapping]]] = ..., parts: _Optional[_Iterable[_Union[Explanation, _Mapping]]] = ...) -> None: ...
 
 class Timings(_message.Message):
     __slots__ = ("total", "route", "answer")

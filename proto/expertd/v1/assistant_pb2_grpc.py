@@ -82,7 +82,8 @@ class AssistantServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AskStream(self, request, context):
-        """The same, told as it happens: the decision first, then pieces of text, then the whole answer.
+        """The same, told as it happens: the decision first, then pieces of text, then the whole answer. The pieces of a
+        compound request come in its parts' order, a new line between two parts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,9 @@ class AssistantStub:
     Ask: _grpc.UnaryUnaryMultiCallable[_assistant_pb2.AskRequest, _assistant_pb2.AskResponse]
     """Routes the request, lets the chosen expert answer, and goes to the titan only if none can."""
     AskStream: _grpc.UnaryStreamMultiCallable[_assistant_pb2.AskRequest, _assistant_pb2.AskStreamResponse]
-    """The same, told as it happens: the decision first, then pieces of text, then the whole answer."""
+    """The same, told as it happens: the decision first, then pieces of text, then the whole answer. The pieces of a
+    compound request come in its parts' order, a new line between two parts.
+    """
     Route: _grpc.UnaryUnaryMultiCallable[_assistant_pb2.RouteRequest, _assistant_pb2.RouteResponse]
     """The decision alone; nothing is answered and nothing takes effect."""
     Invoke: _grpc.UnaryUnaryMultiCallable[_assistant_pb2.InvokeRequest, _assistant_pb2.InvokeResponse]
@@ -56,7 +58,9 @@ class AssistantAsyncStub(AssistantStub):
     Ask: _aio.UnaryUnaryMultiCallable[_assistant_pb2.AskRequest, _assistant_pb2.AskResponse]  # type: ignore[assignment]
     """Routes the request, lets the chosen expert answer, and goes to the titan only if none can."""
     AskStream: _aio.UnaryStreamMultiCallable[_assistant_pb2.AskRequest, _assistant_pb2.AskStreamResponse]  # type: ignore[assignment]
-    """The same, told as it happens: the decision first, then pieces of text, then the whole answer."""
+    """The same, told as it happens: the decision first, then pieces of text, then the whole answer. The pieces of a
+    compound request come in its parts' order, a new line between two parts.
+    """
     Route: _aio.UnaryUnaryMultiCallable[_assistant_pb2.RouteRequest, _assistant_pb2.RouteResponse]  # type: ignore[assignment]
     """The decision alone; nothing is answered and nothing takes effect."""
     Invoke: _aio.UnaryUnaryMultiCallable[_assistant_pb2.InvokeRequest, _assistant_pb2.InvokeResponse]  # type: ignore[assignment]
@@ -83,7 +87,9 @@ class AssistantServicer(metaclass=_abc_1.ABCMeta):
         request: _assistant_pb2.AskRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_assistant_pb2.AskStreamResponse], _abc.AsyncIterator[_assistant_pb2.AskStreamResponse]]:
-        """The same, told as it happens: the decision first, then pieces of text, then the whole answer."""
+        """The same, told as it happens: the decision first, then pieces of text, then the whole answer. The pieces of a
+        compound request come in its parts' order, a new line between two parts.
+        """
 
     @_abc_1.abstractmethod
     def Route(

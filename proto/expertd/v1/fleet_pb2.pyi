@@ -208,6 +208,92 @@ class RemoveResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class Intent(_message.Message):
+    __slots__ = ("name", "sentences", "origin", "refined")
+    class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ORIGIN_UNSPECIFIED: _ClassVar[Intent.Origin]
+        ORIGIN_BUNDLE: _ClassVar[Intent.Origin]
+        ORIGIN_EDITED: _ClassVar[Intent.Origin]
+        ORIGIN_ADDED: _ClassVar[Intent.Origin]
+        ORIGIN_REMOVED: _ClassVar[Intent.Origin]
+    ORIGIN_UNSPECIFIED: Intent.Origin
+    ORIGIN_BUNDLE: Intent.Origin
+    ORIGIN_EDITED: Intent.Origin
+    ORIGIN_ADDED: Intent.Origin
+    ORIGIN_REMOVED: Intent.Origin
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    REFINED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    sentences: int
+    origin: Intent.Origin
+    refined: bool
+    def __init__(self, name: _Optional[str] = ..., sentences: _Optional[int] = ..., origin: _Optional[_Union[Intent.Origin, str]] = ..., refined: _Optional[bool] = ...) -> None: ...
+
+class ListIntentsRequest(_message.Message):
+    __slots__ = ("expert",)
+    EXPERT_FIELD_NUMBER: _ClassVar[int]
+    expert: str
+    def __init__(self, expert: _Optional[str] = ...) -> None: ...
+
+class ListIntentsResponse(_message.Message):
+    __slots__ = ("intents",)
+    INTENTS_FIELD_NUMBER: _ClassVar[int]
+    intents: _containers.RepeatedCompositeFieldContainer[Intent]
+    def __init__(self, intents: _Optional[_Iterable[_Union[Intent, _Mapping]]] = ...) -> None: ...
+
+class PutIntentRequest(_message.Message):
+    __slots__ = ("expert", "intent", "sentences", "append")
+    EXPERT_FIELD_NUMBER: _ClassVar[int]
+    INTENT_FIELD_NUMBER: _ClassVar[int]
+    SENTENCES_FIELD_NUMBER: _ClassVar[int]
+    APPEND_FIELD_NUMBER: _ClassVar[int]
+    expert: str
+    intent: str
+    sentences: _containers.RepeatedScalarFieldContainer[str]
+    append: bool
+    def __init__(self, expert: _Optional[str] = ..., intent: _Optional[str] = ..., sentences: _Optional[_Iterable[str]] = ..., append: _Optional[bool] = ...) -> None: ...
+
+class PutIntentResponse(_message.Message):
+    __slots__ = ("view", "encoding", "update")
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_FIELD_NUMBER: _ClassVar[int]
+    view: int
+    encoding: _duration_pb2.Duration
+    update: _duration_pb2.Duration
+    def __init__(self, view: _Optional[int] = ..., encoding: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., update: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class RemoveIntentRequest(_message.Message):
+    __slots__ = ("expert", "intent")
+    EXPERT_FIELD_NUMBER: _ClassVar[int]
+    INTENT_FIELD_NUMBER: _ClassVar[int]
+    expert: str
+    intent: str
+    def __init__(self, expert: _Optional[str] = ..., intent: _Optional[str] = ...) -> None: ...
+
+class RemoveIntentResponse(_message.Message):
+    __slots__ = ("view",)
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    view: int
+    def __init__(self, view: _Optional[int] = ...) -> None: ...
+
+class ResetIntentsRequest(_message.Message):
+    __slots__ = ("expert", "intent")
+    EXPERT_FIELD_NUMBER: _ClassVar[int]
+    INTENT_FIELD_NUMBER: _ClassVar[int]
+    expert: str
+    intent: str
+    def __init__(self, expert: _Optional[str] = ..., intent: _Optional[str] = ...) -> None: ...
+
+class ResetIntentsResponse(_message.Message):
+    __slots__ = ("view",)
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    view: int
+    def __init__(self, view: _Optional[int] = ...) -> None: ...
+
 class WatchRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

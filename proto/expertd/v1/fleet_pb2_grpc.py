@@ -74,6 +74,26 @@ class FleetStub:
                 request_serializer=expertd_dot_v1_dot_fleet__pb2.RemoveRequest.SerializeToString,
                 response_deserializer=expertd_dot_v1_dot_fleet__pb2.RemoveResponse.FromString,
                 _registered_method=True)
+        self.ListIntents = channel.unary_unary(
+                '/expertd.v1.Fleet/ListIntents',
+                request_serializer=expertd_dot_v1_dot_fleet__pb2.ListIntentsRequest.SerializeToString,
+                response_deserializer=expertd_dot_v1_dot_fleet__pb2.ListIntentsResponse.FromString,
+                _registered_method=True)
+        self.PutIntent = channel.unary_unary(
+                '/expertd.v1.Fleet/PutIntent',
+                request_serializer=expertd_dot_v1_dot_fleet__pb2.PutIntentRequest.SerializeToString,
+                response_deserializer=expertd_dot_v1_dot_fleet__pb2.PutIntentResponse.FromString,
+                _registered_method=True)
+        self.RemoveIntent = channel.unary_unary(
+                '/expertd.v1.Fleet/RemoveIntent',
+                request_serializer=expertd_dot_v1_dot_fleet__pb2.RemoveIntentRequest.SerializeToString,
+                response_deserializer=expertd_dot_v1_dot_fleet__pb2.RemoveIntentResponse.FromString,
+                _registered_method=True)
+        self.ResetIntents = channel.unary_unary(
+                '/expertd.v1.Fleet/ResetIntents',
+                request_serializer=expertd_dot_v1_dot_fleet__pb2.ResetIntentsRequest.SerializeToString,
+                response_deserializer=expertd_dot_v1_dot_fleet__pb2.ResetIntentsResponse.FromString,
+                _registered_method=True)
         self.Watch = channel.unary_stream(
                 '/expertd.v1.Fleet/Watch',
                 request_serializer=expertd_dot_v1_dot_fleet__pb2.WatchRequest.SerializeToString,
@@ -163,6 +183,35 @@ class FleetServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListIntents(self, request, context):
+        """The intents of an expert: its bundle's own, and what was changed of them here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutIntent(self, request, context):
+        """Gives an intent sentences, a new one where there is none of the name. When this returns, requests see it, and a
+        crash does not lose it; all intents are fitted anew in the background soon after.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveIntent(self, request, context):
+        """Takes an intent away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetIntents(self, request, context):
+        """Brings back what the bundle says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Watch(self, request, context):
         """Every expert as it is now, then each change.
         """
@@ -245,6 +294,26 @@ def add_FleetServicer_to_server(servicer, server):
                     servicer.Remove,
                     request_deserializer=expertd_dot_v1_dot_fleet__pb2.RemoveRequest.FromString,
                     response_serializer=expertd_dot_v1_dot_fleet__pb2.RemoveResponse.SerializeToString,
+            ),
+            'ListIntents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIntents,
+                    request_deserializer=expertd_dot_v1_dot_fleet__pb2.ListIntentsRequest.FromString,
+                    response_serializer=expertd_dot_v1_dot_fleet__pb2.ListIntentsResponse.SerializeToString,
+            ),
+            'PutIntent': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutIntent,
+                    request_deserializer=expertd_dot_v1_dot_fleet__pb2.PutIntentRequest.FromString,
+                    response_serializer=expertd_dot_v1_dot_fleet__pb2.PutIntentResponse.SerializeToString,
+            ),
+            'RemoveIntent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveIntent,
+                    request_deserializer=expertd_dot_v1_dot_fleet__pb2.RemoveIntentRequest.FromString,
+                    response_serializer=expertd_dot_v1_dot_fleet__pb2.RemoveIntentResponse.SerializeToString,
+            ),
+            'ResetIntents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetIntents,
+                    request_deserializer=expertd_dot_v1_dot_fleet__pb2.ResetIntentsRequest.FromString,
+                    response_serializer=expertd_dot_v1_dot_fleet__pb2.ResetIntentsResponse.SerializeToString,
             ),
             'Watch': grpc.unary_stream_rpc_method_handler(
                     servicer.Watch,
@@ -493,6 +562,114 @@ class Fleet:
             '/expertd.v1.Fleet/Remove',
             expertd_dot_v1_dot_fleet__pb2.RemoveRequest.SerializeToString,
             expertd_dot_v1_dot_fleet__pb2.RemoveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIntents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/expertd.v1.Fleet/ListIntents',
+            expertd_dot_v1_dot_fleet__pb2.ListIntentsRequest.SerializeToString,
+            expertd_dot_v1_dot_fleet__pb2.ListIntentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutIntent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/expertd.v1.Fleet/PutIntent',
+            expertd_dot_v1_dot_fleet__pb2.PutIntentRequest.SerializeToString,
+            expertd_dot_v1_dot_fleet__pb2.PutIntentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveIntent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/expertd.v1.Fleet/RemoveIntent',
+            expertd_dot_v1_dot_fleet__pb2.RemoveIntentRequest.SerializeToString,
+            expertd_dot_v1_dot_fleet__pb2.RemoveIntentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetIntents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/expertd.v1.Fleet/ResetIntents',
+            expertd_dot_v1_dot_fleet__pb2.ResetIntentsRequest.SerializeToString,
+            expertd_dot_v1_dot_fleet__pb2.ResetIntentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,16 @@ class FleetStub:
     """Frees its memory; the next request for it loads it again."""
     Remove: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RemoveRequest, _fleet_pb2.RemoveResponse]
     """Stops serving it and deletes it from the store."""
+    ListIntents: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ListIntentsRequest, _fleet_pb2.ListIntentsResponse]
+    """The intents of an expert: its bundle's own, and what was changed of them here."""
+    PutIntent: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.PutIntentRequest, _fleet_pb2.PutIntentResponse]
+    """Gives an intent sentences, a new one where there is none of the name. When this returns, requests see it, and a
+    crash does not lose it; all intents are fitted anew in the background soon after.
+    """
+    RemoveIntent: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RemoveIntentRequest, _fleet_pb2.RemoveIntentResponse]
+    """Takes an intent away."""
+    ResetIntents: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ResetIntentsRequest, _fleet_pb2.ResetIntentsResponse]
+    """Brings back what the bundle says."""
     Watch: _grpc.UnaryStreamMultiCallable[_fleet_pb2.WatchRequest, _fleet_pb2.WatchResponse]
     """Every expert as it is now, then each change."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.ListModelsRequest, _fleet_pb2.ListModelsResponse]
@@ -73,6 +83,16 @@ class FleetAsyncStub(FleetStub):
     """Frees its memory; the next request for it loads it again."""
     Remove: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RemoveRequest, _fleet_pb2.RemoveResponse]  # type: ignore[assignment]
     """Stops serving it and deletes it from the store."""
+    ListIntents: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ListIntentsRequest, _fleet_pb2.ListIntentsResponse]  # type: ignore[assignment]
+    """The intents of an expert: its bundle's own, and what was changed of them here."""
+    PutIntent: _aio.UnaryUnaryMultiCallable[_fleet_pb2.PutIntentRequest, _fleet_pb2.PutIntentResponse]  # type: ignore[assignment]
+    """Gives an intent sentences, a new one where there is none of the name. When this returns, requests see it, and a
+    crash does not lose it; all intents are fitted anew in the background soon after.
+    """
+    RemoveIntent: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RemoveIntentRequest, _fleet_pb2.RemoveIntentResponse]  # type: ignore[assignment]
+    """Takes an intent away."""
+    ResetIntents: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ResetIntentsRequest, _fleet_pb2.ResetIntentsResponse]  # type: ignore[assignment]
+    """Brings back what the bundle says."""
     Watch: _aio.UnaryStreamMultiCallable[_fleet_pb2.WatchRequest, _fleet_pb2.WatchResponse]  # type: ignore[assignment]
     """Every expert as it is now, then each change."""
     ListModels: _aio.UnaryUnaryMultiCallable[_fleet_pb2.ListModelsRequest, _fleet_pb2.ListModelsResponse]  # type: ignore[assignment]
@@ -146,6 +166,40 @@ class FleetServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_pb2.RemoveResponse, _abc.Awaitable[_fleet_pb2.RemoveResponse]]:
         """Stops serving it and deletes it from the store."""
+
+    @_abc_1.abstractmethod
+    def ListIntents(
+        self,
+        request: _fleet_pb2.ListIntentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.ListIntentsResponse, _abc.Awaitable[_fleet_pb2.ListIntentsResponse]]:
+        """The intents of an expert: its bundle's own, and what was changed of them here."""
+
+    @_abc_1.abstractmethod
+    def PutIntent(
+        self,
+        request: _fleet_pb2.PutIntentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.PutIntentResponse, _abc.Awaitable[_fleet_pb2.PutIntentResponse]]:
+        """Gives an intent sentences, a new one where there is none of the name. When this returns, requests see it, and a
+        crash does not lose it; all intents are fitted anew in the background soon after.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveIntent(
+        self,
+        request: _fleet_pb2.RemoveIntentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.RemoveIntentResponse, _abc.Awaitable[_fleet_pb2.RemoveIntentResponse]]:
+        """Takes an intent away."""
+
+    @_abc_1.abstractmethod
+    def ResetIntents(
+        self,
+        request: _fleet_pb2.ResetIntentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.ResetIntentsResponse, _abc.Awaitable[_fleet_pb2.ResetIntentsResponse]]:
+        """Brings back what the bundle says."""
 
     @_abc_1.abstractmethod
     def Watch(

@@ -1,0 +1,105 @@
+"""Fits a route index in a process of its own: seconds of arithmetic beside requests that take a millisecond.
+
+    python -m expertd.daemon.fitter --folder FOLDER --parent PID
+
+The folder holds the job and the features, and gets the index. The process is polite where an index serves already, its
+memory goes with it, and it dies with the daemon. Knows no bundle, no edit and no cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from expertd.router.background import Background
+from expertd.router.index import Intent, RouteIndex
+
+JOB = "job.json"
+FEATURES = "features.npy"
+INDEX = "index.npz"
+
+# Enough that whoever answers requests goes first, little enough that a busy machine still gets it done.
+POLITENESS = 15
+
+
+class FitError(Exception):
+    """The process did not give an index; the text says why."""
+
+
+class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """intents: in the order of the features' rows. polite: leave the processor to others."""
+
+    intents: tuple[Intent, ...]
+    reject_in_scope: float
+    polite: bool
+
+
+def fit(job: Job, features: npt.NDArray[Any]) -> RouteIndex:
+    """In this process. features: (n, 1536), one row per sentence."""
+    return RouteIndex.fit(
+        job.intents, features.astype(np.float32), Background.load(), reject_in_scope=job.reject_in_scope
+    )
+
+
+async def fit_apart(job: Job, features: npt.NDArray[np.float16]) -> RouteIndex:
+    """As `fit`, in a process of its own; calling it off ends the process.
+
+    Raises: FitError, OSError when the process or its folder cannot be made.
+    """
+    with tempfile.TemporaryDirectory(prefix="expertd-fit-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        await asyncio.to_thread(_hand_over, folder, job, features)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "expertd.daemon.fitter", "--folder", name, "--parent", str(os.getpid())),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            process_group=0,  # Ctrl-C in the daemon's terminal is the daemon's to handle
+        )
+        try:
+            _, said = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        try:
+            return await asyncio.to_thread(RouteIndex.load, folder / INDEX)
+        except (OSError, ValueError) as error:
+            last_words = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+            raise FitError(f"the fitting process ended with {process.returncode} ({last_words or error})") from None
+
+
+def _hand_over(folder: Path, job: Job, features: npt.NDArray[np.float16]) -> None:
+    np.save(folder / FEATURES, features)
+    (folder / JOB).write_bytes(msgspec.json.encode(job))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    from .worker import harden
+
+    parser = argparse.ArgumentParser(prog="expertd-fitter")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--parent", type=int, required=True, help="the process to die with")
+    options = parser.parse_args(arguments)
+    harden(options.parent)
+    job = msgspec.json.decode((options.folder / JOB).read_bytes(), type=Job)
+    if job.polite:
+        with contextlib.suppress(OSError):
+            os.nice(POLITENESS)
+    fit(job, np.load(options.folder / FEATURES, allow_pickle=False)).save(options.folder / INDEX)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
