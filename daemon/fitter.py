@@ -14,6 +14,7 @@ import contextlib
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import numpy.typing as npt
 
 from expertd.router.background import Background
 from expertd.router.index import Intent, RouteIndex
+from expertd.router.language import ENGLISH, Recogniser
 
 JOB = "job.json"
 FEATURES = "features.npy"
@@ -31,6 +33,8 @@ INDEX = "index.npz"
 
 # Enough that whoever answers requests goes first, little enough that a busy machine still gets it done.
 POLITENESS = 15
+# Sentences of one expert in another language: fewer may be quotations.
+SPOKEN_FROM = 5
 
 
 class FitError(Exception):
@@ -48,8 +52,23 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def fit(job: Job, features: npt.NDArray[Any]) -> RouteIndex:
     """In this process. features: (n, 1536), one row per sentence."""
     return RouteIndex.fit(
-        job.intents, features.astype(np.float32), Background.load(), reject_in_scope=job.reject_in_scope
+        job.intents,
+        features.astype(np.float32),
+        Background.load(),
+        reject_in_scope=job.reject_in_scope,
+        languages=spoken(job.intents, Recogniser.load()),
     )
+
+
+def spoken(intents: Sequence[Intent], recogniser: Recogniser) -> frozenset[str]:
+    """Languages that the experts' own sentences are in: English, and each that one expert has several of."""
+    seen = Counter(
+        (intent.expert, language.code)
+        for intent in intents
+        for sentence in intent.sentences
+        if (language := recogniser.foreign(sentence)) is not None
+    )
+    return ENGLISH | {code for (_, code), times in seen.items() if times >= SPOKEN_FROM}
 
 
 async def fit_apart(job: Job, features: npt.NDArray[np.float16]) -> RouteIndex:

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from .background import Background
 from .encoder import DIMENSIONS, vectors
-from .head import Basis, fit_logistic, fit_temperature, log_sum_exp
+from .head import Basis, fit_logistic, fit_prototypes, fit_temperature, log_sum_exp
 from .tier import ENCODER_BLOCKS, STATIC_BLOCKS, Tier, prepare
 
 Vectors = npt.NDArray[np.float32]
@@ -32,6 +32,13 @@ Floats = npt.NDArray[np.floating[Any]]
 Classes = npt.NDArray[np.int32]
 
 FOLDS = 4
+# With more intents than this, both heads are fitted against rivals alone (`fit_prototypes`), and one fold with so many
+# rows of each kind is enough to calibrate on: each has a logit for every intent.
+MANY = 500
+# With more sentences than this the encoder tier's head is fitted against rivals, too: on CLINC150's validation rows
+# 97.0 % right instead of 96.7 %, in half the time. With few it knows too little of what is out of scope.
+MANY_SENTENCES = 5000
+JUDGED = 2048
 STEPS = 15
 # A fold's heads are for judging by: they need not be as exact.
 FOLD_STEPS = 10
@@ -154,7 +161,7 @@ def fit(
     sizes = np.bincount(classes, minlength=count)
     own_weights = (sizes.mean() / np.maximum(sizes, 1))[classes] ** BALANCE
 
-    def tier_fitter(wanted: tuple[int, ...]) -> Callable[[npt.NDArray[Any], int], Tier]:
+    def tier_fitter(wanted: tuple[int, ...], *, rivals: bool) -> Callable[[npt.NDArray[Any], int], Tier]:
         """Rows and steps → a tier fitted on these rows and on the background."""
         own = centre[list(wanted)]
         points = np.vstack([prepare(features, wanted, own), prepare(foil, wanted, own)])
@@ -166,30 +173,39 @@ def fit(
             away = FOIL_INTENTS * max(float(inside.sum()), 1.0) / count / max(len(foil), 1)
             return np.append(inside, np.full(len(foil), away))
 
-        basis = Basis.of(points, count + 1, weights_of(np.arange(len(features))))
-        seen = basis.rows(points)
+        basis = Basis.of(points, count + 1, weights_of(np.arange(len(features)))) if not rivals else None
+        seen = points if basis is None else basis.rows(points)
         foil_rows = np.arange(len(features), len(points))
 
         def fitted(rows: npt.NDArray[Any], steps: int) -> Tier:
             every = np.append(rows, foil_rows)
-            head, offset = basis.fit(seen[every], labels[every], count + 1, weights_of(rows), steps)
+            if basis is None:
+                head, offset = fit_prototypes(seen[every], labels[every], count + 1, weights_of(rows))
+            else:
+                head, offset = basis.fit(seen[every], labels[every], count + 1, weights_of(rows), steps)
             return Tier(wanted, own, head.astype(np.float32), offset.astype(np.float32))
 
         return fitted
 
     every = np.arange(len(features))
-    fitters = tier_fitter(STATIC_BLOCKS), tier_fitter(ENCODER_BLOCKS)
+    fitters = (
+        tier_fitter(STATIC_BLOCKS, rivals=count > MANY),
+        tier_fitter(ENCODER_BLOCKS, rivals=count > MANY or len(features) > MANY_SENTENCES),
+    )
     static, encoder = (fitter(every, STEPS) for fitter in fitters)
     known = spread_out(vectors(features), classes, every)
 
     held: list[_Scores] = []
-    for rest, out, strangers in _held_out(classes, expert_of):
+    for rest, left_out, missing in _held_out(classes, expert_of):
         tiers = fitters[0](rest, FOLD_STEPS), fitters[1](rest, FOLD_STEPS)
         fold = len(held) % FOLDS
+        out, strangers = (_some(part) if count > MANY else part for part in (left_out, missing))
         rows = np.vstack([features[out], features[strangers], judge[fold::FOLDS]])
         truth = np.append(classes[out], np.full(len(rows) - len(out), -1)).astype(np.int32)
         kept = spread_out(vectors(features), classes, rest)
         held.append(_score(tiers, rows, truth, vectors(features[kept]), classes[kept]))
+        if count > MANY:
+            break
     if not held:
         return Fitted(
             static,
@@ -317,6 +333,10 @@ def _held_out(
         out = np.flatnonzero((fold == number) & (group != number))
         if len(rest) and len(out):
             yield rest, out, np.flatnonzero(group == number)
+
+
+def _some(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return np.sort(np.random.default_rng(0).permutation(rows)[:JUDGED])
 
 
 def _score(tiers: tuple[Tier, Tier], rows: Vectors, truth: Classes, known: Vectors, known_class: Classes) -> _Scores:

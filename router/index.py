@@ -26,18 +26,19 @@ from . import fitting, live
 from .background import Background
 from .encoder import DIMENSIONS, vectors
 from .fitting import COMPARED, NEVER, Fitted, Labelled
+from .language import ENGLISH, NAMES
 from .recall import LONGEST_CHARACTERS, Recall, normalise
+from .shortlist import largest
 from .tier import ENCODER_BLOCKS, STATIC_BLOCKS, Scored, Tier
 
 Vectors = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating[Any]]
 
 # Rises whenever the same sentences would give another index.
-RECIPE = 2
+RECIPE = 3
 MOST_OFFERED = 10
 # An intent is small beside the others with less than this share of the sentences that they have on average.
 SMALL_SHARE = 0.25
-ENGLISH = frozenset({"en"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +182,12 @@ class RouteIndex:
         """The static tier. sketch: float32 (768,), from `Encoder.sketch`. None: not sure enough, ask the encoder."""
         if self.fitted.glance_from > 1 or not self.owners:
             return None
-        in_scope, shares = self._glanced(sketch)
-        best = int(shares.argmax())
-        confidence = in_scope * float(shares[best])
+        scored, in_scope = self._glanced(sketch)
+        best = int(scored.shares.argmax())
+        confidence = in_scope * float(scored.shares[best])
         if confidence < self.fitted.glance_from:
             return None
-        expert, intent = self.owners[best]
+        expert, intent = self.owners[scored.numbers[best]]
         reason = f"{expert} {intent} at {confidence:.0%}, by its words alone"
         decision = Decision("routed", expert, intent, confidence, "static", (), reason)
         return self._remember(decision, text)
@@ -226,8 +227,8 @@ class RouteIndex:
         if not self.owners:
             decision = Decision("titan", "", "", 0.0, "encoder", (), "no expert is installed")
             return Explanation(decision, (exact,), (), (), 0.0, 1.0, 0.0, 1.0)
-        glanced_in_scope, glanced_shares = self._glanced(features[: 2 * DIMENSIONS])
-        sure = glanced_in_scope * float(glanced_shares.max())
+        glance, glance_in_scope = self._glanced(features[: 2 * DIMENSIONS])
+        sure = glance_in_scope * float(glance.shares.max())
         needed = self.fitted.glance_from
         glanced = sure >= needed and foreign is None
         needs = (
@@ -241,11 +242,11 @@ class RouteIndex:
             glanced and recalled is None,
             sure,
             min(needed, 1.0),
-            glanced_in_scope,
-            self._candidates(glanced_in_scope * glanced_shares),
+            glance_in_scope,
+            self._candidates(glance, glance_in_scope),
             needs if foreign is None else f"written in {foreign[1]}",
         )
-        weighed, scored, shares, odds, similarity = self._weigh(features)
+        weighed, scored, odds, similarity = self._weigh(features)
         in_scope, least = _sigmoid(odds), _sigmoid(self.fitted.threshold)
         encoder = TierReport(
             "encoder",
@@ -254,7 +255,7 @@ class RouteIndex:
             weighed.confidence,
             least,
             in_scope,
-            self._candidates(in_scope * shares),
+            self._candidates(scored, in_scope),
             weighed.reason,
         )
         if recalled is not None:
@@ -263,7 +264,7 @@ class RouteIndex:
             decision = self.foreign("", *foreign)
         else:
             decision = (self.glance(features[: 2 * DIMENSIONS]) if glanced else None) or weighed
-        by_expert = np.sort(np.bincount(self._expert_of, shares))[::-1]
+        by_expert = np.sort(np.bincount(self._expert_of[scored.numbers], scored.shares))[::-1]
         cosines = self.known.astype(np.float32) @ vectors(features[None])[0] if neighbours else np.zeros(0, np.float32)
         rows = np.argsort(-cosines)[:neighbours]
         names = ("energy of the experts", "background's logit", "nearest sentence", "how often requests are in scope")
@@ -282,35 +283,36 @@ class RouteIndex:
             clarify_from=self.fitted.clarify_from,
         )
 
-    def _glanced(self, sketch: Vectors) -> tuple[float, Floats]:
+    def _glanced(self, sketch: Vectors) -> tuple[Scored, float]:
         tier = self.fitted.static
         scored = self._settled(tier.score(tier.read(sketch)), 0)
         of_energy, of_foil, offset = self.fitted.static_scope
-        in_scope = _sigmoid(of_energy * scored.energy + of_foil * scored.foil + offset)
-        return in_scope, tier.shares(scored.logits)
+        return scored, _sigmoid(of_energy * scored.energy + of_foil * scored.foil + offset)
 
     def _settled(self, scored: Scored, tier: int) -> Scored:
         """The background was fitted before live intents came, and may claim their ground: there it says what it usually
         says of requests in scope, at most."""
-        if self.live.any() and self.live[int(scored.logits.argmax())]:
+        if self.live.any() and self.live[scored.numbers[scored.shares.argmax()]]:
             return replace(scored, foil=min(scored.foil, self.fitted.usual[tier][2]))
         return scored
 
-    def _weigh(self, features: Vectors) -> tuple[Decision, Scored, Floats, float, float]:
+    def _weigh(self, features: Vectors) -> tuple[Decision, Scored, float, float]:
+        """The decision, the tier's scores, the log odds of being in scope, the cosine to the nearest sentence."""
         tier = self.fitted.encoder
         scored = self._settled(tier.score(tier.read(features)), 1)
-        shares = tier.shares(scored.logits)
-        row, similarity = self._nearest(features, shares)
+        numbers, shares = scored.numbers, scored.shares
+        row, similarity = self._nearest(features, scored)
         of_energy, of_foil, of_nearness, offset = self.fitted.scope
         odds = of_energy * scored.energy + of_foil * scored.foil + of_nearness * similarity + offset
         in_scope = _sigmoid(odds)
 
         # The expert first, then its intent: several likely intents of one expert speak for that expert.
-        by_expert = np.bincount(self._expert_of, shares, len(self._experts))
+        expert_of = self._expert_of[numbers]
+        by_expert = np.bincount(expert_of, shares)
         winner = int(by_expert.argmax())
         expert = self._experts[winner]
-        best = int(np.where(self._expert_of == winner, shares, -1.0).argmax())
-        intent = self.owners[best][1]
+        best = _best_of(winner, expert_of, shares)
+        intent = self.owners[numbers[best]][1]
         share, by_expert[winner] = float(by_expert[winner]), -1.0
         second = int(by_expert.argmax())
         rival = max(float(by_expert[second]), 0.0)
@@ -319,8 +321,8 @@ class RouteIndex:
         nearest = self._neighbour(row, similarity)
         shown = f"nearest {nearest.sentence!r} ({nearest.expert}, cosine {nearest.similarity:.2f})"
         verdict: Literal["routed", "clarify", "titan"]
-        likely = shares >= self.fitted.offer_from
-        others = [number for number in _largest(shares, MOST_OFFERED) if number != best and likely[number]]
+        offered = shares >= self.fitted.offer_from
+        others = [place for place in _largest(shares, MOST_OFFERED) if place != best and offered[place]]
         if odds < self.fitted.threshold:
             verdict = "titan"
             reason = f"no expert fits: {in_scope:.0%} in scope, {_sigmoid(self.fitted.threshold):.0%} needed; {shown}"
@@ -330,22 +332,20 @@ class RouteIndex:
                 f"{expert} and {self._experts[second]} are close: {share:.0%} and {rival:.0%} among experts; {shown}"
             )
             close = np.flatnonzero(by_expert >= self.fitted.clarify_from)
-            others = [
-                int(np.where(self._expert_of == number, shares, -1.0).argmax())
-                for number in close[np.argsort(-by_expert[close])]
-            ]
+            others = [_best_of(int(number), expert_of, shares) for number in close[np.argsort(-by_expert[close])]]
         else:
             verdict = "routed"
             reason = f"{expert} {intent} at {confidence:.0%}; {shown}"
-        alternatives = tuple(self._alternative(number, in_scope * shares) for number in others)
+        alternatives = tuple(self._alternative(scored, place, in_scope) for place in others)
         decision = Decision(verdict, expert, intent, confidence, "encoder", alternatives, reason, (nearest,))
-        return decision, scored, shares, odds, similarity
+        return decision, scored, odds, similarity
 
-    def _nearest(self, features: Vectors, shares: Floats) -> tuple[int, float]:
+    def _nearest(self, features: Vectors, scored: Scored) -> tuple[int, float]:
         """The nearest known sentence of the likeliest intents: its row and cosine."""
         point = vectors(features[None])[0]
-        best, similarity = int(self._starts[int(shares.argmax())]), -1.0
-        for number in _largest(shares, COMPARED):
+        likeliest = [int(scored.numbers[place]) for place in _largest(scored.shares, COMPARED)]
+        best, similarity = int(self._starts[likeliest[0]]), -1.0
+        for number in likeliest:
             first, last = int(self._starts[number]), int(self._starts[number + 1])
             if first < last:
                 cosines = self.known[first:last].astype(np.float32) @ point
@@ -359,18 +359,18 @@ class RouteIndex:
             self._recall.put(text, replace(decision, tier="exact"))
         return decision
 
-    def _candidates(self, chances: Floats) -> tuple[Alternative, ...]:
+    def _candidates(self, scored: Scored, in_scope: float) -> tuple[Alternative, ...]:
         """The likeliest intents, and the best one of each of the likeliest experts."""
-        numbers = _largest(chances, MOST_OFFERED)
+        places = _largest(scored.shares, MOST_OFFERED)
         best: dict[int, int] = {}
-        for number in np.argsort(-chances).tolist():
-            best.setdefault(int(self._expert_of[number]), number)
-        numbers += [number for number in list(best.values())[:6] if number not in numbers]
-        return tuple(self._alternative(number, chances) for number in numbers)
+        for place in np.argsort(-scored.shares).tolist():
+            best.setdefault(int(self._expert_of[scored.numbers[place]]), place)
+        places += [place for place in list(best.values())[:6] if place not in places]
+        return tuple(self._alternative(scored, place, in_scope) for place in places)
 
-    def _alternative(self, number: int, chances: Floats) -> Alternative:
-        expert, intent = self.owners[number]
-        return Alternative(expert, intent, float(chances[number]))
+    def _alternative(self, scored: Scored, place: int, in_scope: float) -> Alternative:
+        expert, intent = self.owners[scored.numbers[place]]
+        return Alternative(expert, intent, in_scope * float(scored.shares[place]))
 
     def _neighbour(self, row: int, similarity: float) -> Neighbour:
         expert, intent = self.owners[self.known_class[row]]
@@ -563,7 +563,7 @@ class RouteIndex:
                     parts[f"{name}_head"],
                     parts[f"{name}_offset"],
                     float(temperature),
-                )
+                ).with_shortlist()
                 for name, blocks, temperature in zip(
                     ("static", "encoder"), (STATIC_BLOCKS, ENCODER_BLOCKS), names["temperatures"], strict=True
                 )
@@ -622,23 +622,24 @@ def _small_ones_imprinted(
             tier.with_class(*live.imprint(tier, features[own], others, usual), int(number))
             for tier, usual in zip((static, encoder), fitted.usual, strict=True)
         )
-    return replace(fitted, static=static, encoder=encoder)
+    return replace(fitted, static=static.with_shortlist(), encoder=encoder.with_shortlist())
 
 
 def _sigmoid(score: float) -> float:
     return 1 / (1 + math.exp(-min(max(score, -40.0), 40.0)))
 
 
+def _best_of(expert: int, expert_of: npt.NDArray[np.int64], shares: Floats) -> int:
+    """Where the expert's likeliest intent is."""
+    return int(np.where(expert_of == expert, shares, -1.0).argmax())
+
+
 def _largest(values: Floats, count: int) -> list[int]:
     """Where the largest are, largest first."""
-    if len(values) > 4 * count:
-        near = np.argpartition(values, -count)[-count:]
-        return [int(number) for number in near[np.argsort(-values[near])]]
-    return [int(number) for number in np.argsort(-values)[:count]]
+    near = largest(values, min(count, len(values)))
+    return [int(number) for number in near[np.argsort(-values[near], kind="stable")][:count]]
 
 
 def _listed(languages: frozenset[str]) -> str:
-    from .language import NAMES
-
     names = sorted(NAMES.get(code, code) for code in languages)
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from expertd.daemon import fitter, routing
-from expertd.daemon.fitter import FitError, Job, fit, fit_apart
+from expertd.daemon.fitter import FitError, Job, fit, fit_apart, spoken
 from expertd.daemon.routing import KEPT_INDEXES, Indexer
 from expertd.experts.bundle import Bundle, open_bundle
 from expertd.experts.edits import Edits
 from expertd.router.encoder import FEATURES
 from expertd.router.index import Intent, RouteIndex
+from expertd.router.language import Recogniser
 
 PLANTS = ("water the plants", "give the roses water", "the ferns are dry", "sprinkle the lawn", "wet the soil")
 SHIPS = ("when does the ferry leave", "is the boat late", "which ship sails first", "the next crossing", "ferry times")
@@ -196,3 +197,17 @@ async def test_a_fit_that_is_called_off_ends_its_process_and_leaves_nothing(
         await fitting
     assert made[0].returncode == -9
     assert os.listdir(tmp_path) == []
+
+
+def test_languages_that_an_expert_owns_sentences_in_are_spoken(trunk_root: Path) -> None:
+    german = (
+        "stell bitte einen wecker auf sieben uhr",
+        "wie viel zeit ist noch auf dem timer",
+        "lösche alle meine wecker für morgen",
+        "erinnere mich heute abend an die wäsche",
+        "wann klingelt der nächste wecker",
+    )
+    recogniser = Recogniser.load()
+    english = Intent("clock", "time", ("what time is it", "how late is it in Vienna"))
+    assert spoken([english, Intent("wecker", "stellen", german)], recogniser) == {"en", "de"}
+    assert spoken([english, Intent("wecker", "stellen", german[:2])], recogniser) == {"en"}
