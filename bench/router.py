@@ -39,7 +39,8 @@ from .report import OUT, ROOT, data_folder, percentiles, report
 Array = npt.NDArray[Any]
 
 OUT_OF_SCOPE = "oos"
-REJECT_IN_SCOPE = 0.04
+# As the daemon does.
+REJECT_IN_SCOPE = 0.05
 # A trunk that `expertd.distill.finetune` made of CLINC150's training rows, if there is one.
 FINETUNED = ROOT / "build" / "finetuned" / "clinc_full"
 NOISY_ROWS = 1000

@@ -35,8 +35,10 @@ Vectors = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating[Any]]
 
 # Rises whenever the same sentences would give another index.
-RECIPE = 3
+RECIPE = 4
 MOST_OFFERED = 10
+# So few values are sorted whole.
+FEW = 256
 # An intent is small beside the others with less than this share of the sentences that they have on average.
 SMALL_SHARE = 0.25
 
@@ -139,14 +141,14 @@ class Explanation:
 class RouteIndex:
     """Made by `fit` or `load`; `with_intent` and `without` make another one of it.
 
-    owners: (expert, intent) per class. known: float16 (n, 384), the sentences compared with, class after class;
+    owners: (expert, intent) per class. known: float32 (n, 384), the sentences compared with, class after class;
     known_class, known_text: whose they are. own: normalised sentence → class, where one expert alone has it. fitted:
     tiers and thresholds. live: (classes,), True for what was added since, in closed form. languages: those that the
     experts speak, ISO 639-1.
     """
 
     owners: tuple[tuple[str, str], ...]
-    known: npt.NDArray[np.float16]
+    known: Vectors
     known_class: npt.NDArray[np.int32]
     known_text: tuple[str, ...]
     own: Mapping[str, int]
@@ -265,7 +267,7 @@ class RouteIndex:
         else:
             decision = (self.glance(features[: 2 * DIMENSIONS]) if glanced else None) or weighed
         by_expert = np.sort(np.bincount(self._expert_of[scored.numbers], scored.shares))[::-1]
-        cosines = self.known.astype(np.float32) @ vectors(features[None])[0] if neighbours else np.zeros(0, np.float32)
+        cosines = self.known @ vectors(features[None])[0] if neighbours else np.zeros(0, np.float32)
         rows = np.argsort(-cosines)[:neighbours]
         names = ("energy of the experts", "background's logit", "nearest sentence", "how often requests are in scope")
         values = (scored.energy, scored.foil, similarity, 1.0)
@@ -348,7 +350,7 @@ class RouteIndex:
         for number in likeliest:
             first, last = int(self._starts[number]), int(self._starts[number + 1])
             if first < last:
-                cosines = self.known[first:last].astype(np.float32) @ point
+                cosines = self.known[first:last] @ point
                 row = int(cosines.argmax())
                 if cosines[row] > similarity:
                     best, similarity = first + row, float(cosines[row])
@@ -395,7 +397,7 @@ class RouteIndex:
         fitted = Fitted(
             static, encoder, none, fitting.DEFAULT_SCOPE, fitting.DEFAULT_STATIC_SCOPE, 0.0, NEVER, 1.0, 1.0, usual
         )
-        known = np.zeros((0, DIMENSIONS), np.float16)
+        known = np.zeros((0, DIMENSIONS), np.float32)
         nobody = np.zeros(0, np.bool_)
         return cls((), known, np.zeros(0, np.int32), (), {}, fitted, live.Anchors.none(), nobody)
 
@@ -435,7 +437,7 @@ class RouteIndex:
         fitted = _small_ones_imprinted(fitted, features, classes, anchors)
         return cls(
             owners=owners,
-            known=vectors(features[fitted.known]).astype(np.float16),
+            known=vectors(features[fitted.known]),
             known_class=classes[fitted.known],
             known_text=tuple(texts[row] for row in fitted.known),
             own=_own(owners, zip(texts, classes.tolist(), strict=True)),
@@ -459,16 +461,16 @@ class RouteIndex:
         if not base.owners:
             return RouteIndex.fit([intent], features, Background.load(), languages=self.languages)
         number = len(base.owners)
-        fitted = base.fitted
+        fitted, anchors = base.fitted, base.anchors.all()
         static, encoder = (
-            tier.with_class(*live.imprint(tier, features, base.anchors, usual), number)
+            tier.with_class(*live.imprint(tier, features, anchors, usual), number)
             for tier, usual in zip((fitted.static, fitted.encoder), fitted.usual, strict=True)
         )
         rows = len(base.known)
         return replace(
             base,
             owners=(*base.owners, owner),
-            known=np.vstack([base.known, vectors(features).astype(np.float16)]),
+            known=np.vstack([base.known, vectors(features)]),
             known_class=np.append(base.known_class, np.full(len(features), number, np.int32)),
             known_text=(*base.known_text, *intent.sentences),
             own=_own((*base.owners, owner), ((text, number) for text in intent.sentences), base.own),
@@ -617,7 +619,7 @@ def _small_ones_imprinted(
     static, encoder = fitted.static, fitted.encoder
     for number in small:
         own = classes == number
-        others = anchors.without(np.arange(len(sizes)) == number)
+        others = anchors.without(np.arange(len(sizes)) == number).all()
         static, encoder = (
             tier.with_class(*live.imprint(tier, features[own], others, usual), int(number))
             for tier, usual in zip((static, encoder), fitted.usual, strict=True)
@@ -636,7 +638,9 @@ def _best_of(expert: int, expert_of: npt.NDArray[np.int64], shares: Floats) -> i
 
 def _largest(values: Floats, count: int) -> list[int]:
     """Where the largest are, largest first."""
-    near = largest(values, min(count, len(values)))
+    if len(values) <= FEW:
+        return [int(number) for number in np.argsort(-values, kind="stable")[:count]]
+    near = largest(values, count)
     return [int(number) for number in near[np.argsort(-values[near], kind="stable")][:count]]
 
 

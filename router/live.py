@@ -24,7 +24,7 @@ from .tier import Tier
 Vectors = npt.NDArray[np.float32]
 
 # Strength of the ridge. Chosen on CLINC150's training sentences, 15 intents out of 150 added anew.
-RIDGE = 6.0
+RIDGE = 10.0
 # The new sentences together weigh as much as so many anchors each.
 POSITIVE_WEIGHT = 8.0
 # With many intents, the nearest ones alone are told from.
@@ -51,6 +51,10 @@ class Anchors:
         means = np.add.reduceat(features, starts, axis=0) / counts[:, None]
         return cls(means.astype(np.float16), background.centres.astype(np.float16))
 
+    def all(self) -> Vectors:
+        """float32 (k, 1536)."""
+        return np.vstack([self.means, self.strangers]).astype(np.float32)
+
     def joined(self, features: Vectors) -> Anchors:
         return Anchors(np.vstack([self.means, features.mean(axis=0, keepdims=True).astype(np.float16)]), self.strangers)
 
@@ -59,15 +63,15 @@ class Anchors:
 
 
 def imprint(
-    tier: Tier, features: Vectors, anchors: Anchors, usual: tuple[float, float, float]
+    tier: Tier, features: Vectors, anchors: Vectors, usual: tuple[float, float, float]
 ) -> tuple[Vectors, float]:
     """The new row of the tier's head, float32 (d,), and its offset.
 
-    features: float32 (n, 1536), of the new intent's sentences. usual: what a sentence's own logit usually is, and the
-    other intents' logits.
+    features: float32 (n, 1536), of the new intent's sentences. anchors: float32 (k, 1536), see `Anchors.all`. usual:
+    what a sentence's own logit usually is, and the other intents' logits.
     """
     shots = tier.read(features)
-    others = tier.read(np.vstack([anchors.means, anchors.strangers]).astype(np.float32))
+    others = tier.read(anchors)
     if len(others) > MOST_ANCHORS:
         nearest = np.argsort(-(others @ shots.mean(axis=0)))[:MOST_ANCHORS]
         others = others[nearest]
@@ -79,13 +83,16 @@ def imprint(
     seen = rows - centre
     level = float(weights @ wanted / weights.sum())
     system: npt.NDArray[Any] = seen @ seen.T + np.diag(np.float32(RIDGE) / weights)
-    inverse = np.linalg.inv(system)
-    factors = inverse @ (wanted - level)
+    # One solution for the factors, and the columns of the inverse that belong to the new sentences.
+    count = len(shots)
+    solved = np.linalg.solve(system, np.hstack([(wanted - level)[:, None], np.eye(len(rows), count, dtype=np.float32)]))
+    factors, inverse = solved[:, 0], np.diag(solved[:count, 1:])
     row = seen.T @ factors
-    # What each would score, had it been left out (Rifkin & Lippert, 2007).
-    scores = wanted - factors / np.diag(inverse)
+    # What each new sentence would score, had it been left out (Rifkin & Lippert, 2007); what the others do score.
+    left_out = wanted[:count] - factors[:count] / inverse
+    others_score = wanted[count:] - np.float32(RIDGE) * factors[count:]
     own, rest, _ = usual
-    high, low = float(scores[: len(shots)].mean()), float(scores[len(shots) :].mean()) if len(others) else -1.0
+    high, low = float(left_out.mean()), float(others_score.mean()) if len(others) else -1.0
     slope = (own - rest) / max(high - low, 0.1)
     offset = rest + slope * (level - low - float(row @ centre))
     return (slope * row).astype(np.float32), offset

@@ -528,7 +528,7 @@ async def test_an_adopted_model_is_shown_as_such_and_gives_way_to_the_one_that_i
             fleet=fleet,
             titan=titan(hub=url),
             models=models,
-            **dict.fromkeys(("store", "shipped", "traces", "events", "check"), nothing),
+            **dict.fromkeys(("store", "shipped", "traces", "events", "check", "intents"), nothing),
         )
         adopted = (await service.AdoptModel(handed_over(), nothing)).model
         assert (adopted.name, adopted.licence, adopted.repository, adopted.file) == ("large", "unknown", "adopted", "")
