@@ -312,7 +312,7 @@ def judge(built: Built, most: int = 2000) -> dict[str, float]:
             point = tier.read(built.asked[row, : 2 * DIMENSIONS] if name == "static" else built.asked[row])
             whole = (tier.head @ point + tier.offset)[:-1]
             scored = tier.score(point)
-            same.append(int(scored.logits.argmax()) == int(whole.argmax()))
+            same.append(int(scored.numbers[scored.shares.argmax()]) == int(whole.argmax()))
             apart.append(abs(scored.energy - float(log_sum_exp(whole))))
         figures[f"{name}_agreement"] = round(float(np.mean(same)), 5)
         figures[f"{name}_energy_off_max"] = round(float(np.max(apart)), 4)

@@ -38,18 +38,29 @@ WHOLE = 0.2
 EPSILON = float(np.finfo(np.float32).eps)
 # Of a vector's squared length, what rounding may hide.
 LEFT_OVER = 1e-5
+NEGLIGIBLE = 18.0
 
 
 @dataclass(frozen=True, slots=True)
 class Shortlisted:
     """numbers: int64 (k,), the classes with the highest logits, highest first, the lower number first among equals; the
-    first is certain to be the best of all. logits: float32 (k,), theirs, exact. energy: log-sum-exp of all logits,
-    coarse ones among them. scores: float32 (classes,), all logits, exact wherever `numbers` is."""
+    first is certain to be the best of all. logits: float32 (k,), theirs, exact. scores: float32 (classes,), all logits,
+    coarse ones among them, exact wherever `numbers` is."""
 
     numbers: Rows
     logits: Vectors
-    energy: float
     scores: Vectors
+
+    @property
+    def energy(self) -> float:
+        """Log-sum-exp of all logits."""
+        return self.energy_at(1.0)
+
+    def energy_at(self, temperature: float) -> float:
+        """Log-sum-exp of `temperature` times all logits. What is e⁻¹⁸ of the best, or less, is left out: ten thousand
+        of them would not show."""
+        near = self.scores[self.scores > self.logits[0] - NEGLIGIBLE / temperature]
+        return float(log_sum_exp(temperature * near)) if len(near) else float(temperature * self.logits[0])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,7 +135,7 @@ class Shortlist:
             found[close] = (twice @ np.asarray(x, np.float64) + self.offset[rows[close]]).astype(np.float32)
         scores[rows] = found
         order = np.lexsort((rows, -found))[:keep]
-        return Shortlisted(rows[order], found[order], float(log_sum_exp(scores)), scores)
+        return Shortlisted(rows[order], found[order], scores)
 
     def _sizes(self, x: Vectors, seen: Vectors) -> Vectors:
         """float32 (bands + 3,): what `lengths` is multiplied with."""

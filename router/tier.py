@@ -67,7 +67,7 @@ class Tier:
         """point: float32 (d,), from `read`."""
         if self.shortlist is not None:
             best = self.shortlist.logits(point)
-            total = float(log_sum_exp(self.temperature * best.scores))
+            total = best.energy_at(self.temperature)
             foil = float(self.head[-1] @ point + self.offset[-1])
             return Scored(best.numbers, np.exp(self.temperature * best.logits - total), best.energy, foil)
         logits = self.head @ point
