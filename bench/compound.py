@@ -11,26 +11,31 @@ in eight ways; MixSNIPS is split by form alone, since no expert here owns its in
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import os
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from expertd.distill import background as backgrounds
-from expertd.router.background import Background
+from expertd.distill import datasets
 from expertd.router.compound import candidates, split
+from expertd.router.decision import Decision
 from expertd.router.encoder import Encoder, pinned
-from expertd.router.index import Decision, Intent, RouteIndex
+from expertd.router.index import RouteIndex
 
-from .report import ROOT, data_folder, percentiles, report
-from .router import encoded
+from .report import ROOT, data_folder, percentiles, report, trunk_folder
+from .router import (
+    REJECT_IN_SCOPE,
+    SETS,
+    Reader,
+    Rows,
+    Split,
+    background_without,
+    fitted,
+    without_out_of_scope,
+)
 
 JOINTS = (" and ", " and then ", ". ", ", also ", "; after that ", "? ", ", and ", ". also, ")
 # Compound requests per joint.
@@ -64,24 +69,16 @@ def joined(rows: Sequence[tuple[str, str]], joint: str, size: int, count: int, s
 
 
 class Router:
-    """One sentence → decision; vectors kept, so that none is made twice."""
+    """One sentence → decision by the encoder tier; no sentence is encoded twice."""
 
-    def __init__(self, index: RouteIndex, encoder: Encoder, texts: Iterable[str], vectors: Any) -> None:
-        self._index, self._encoder = index, encoder
-        self._vectors = dict(zip(texts, vectors, strict=True))
-        self.encoded = 0
+    def __init__(self, index: RouteIndex, reader: Reader) -> None:
+        self._index, self._reader = index, reader
 
     def prepare(self, texts: Iterable[str]) -> None:
-        fresh = sorted({text for text in texts if text not in self._vectors}, key=len)
-        self.encoded += len(fresh)
-        for begin in range(0, len(fresh), 64):
-            batch = fresh[begin : begin + 64]
-            self._vectors |= dict(zip(batch, self._encoder.encode(batch), strict=True))
+        self._reader.features(list(texts))
 
     def __call__(self, text: str) -> Decision:
-        if text not in self._vectors:
-            self.prepare([text])
-        return self._index.decide(self._vectors[text])
+        return self._index.decide(self._reader.features([text])[0])
 
 
 def false_splits(texts: Sequence[str], decide: Router) -> tuple[dict[str, Any], list[str]]:
@@ -132,31 +129,14 @@ def _at_joints(compound: Compound, parts: Sequence[Any]) -> bool:
     )
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
-    opened: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def fitted(encoder: Encoder, data: Path, rows: Sequence[dict[str, Any]], vectors: Any) -> RouteIndex:
-    """On the training rows, against a background that has seen no row of this data set."""
-    others = encoded(encoder, backgrounds.sentences(data, leave_out="clinc150"), "others")
-    names, split_of = np.array([row["intent"] for row in rows]), np.array([row["split"] for row in rows])
-    train = np.flatnonzero(split_of == "train")
-    train = train[np.argsort(names[train], kind="stable")]
-    intents = [
-        Intent(str(name), str(name), tuple(rows[i]["text"] for i in train[names[train] == name]))
-        for name in np.unique(names[train])
-    ]
-    return RouteIndex.fit(intents, vectors[train], Background(encoder.id, *backgrounds.fit(others, 200)))
-
-
 def measure(half: str, data: Path, rows: Sequence[dict[str, Any]], decide: Router) -> tuple[dict[str, Any], list[str]]:
     """Every figure on one half of the rows, and what went wrong, in words."""
     val = [(row["text"], row["intent"]) for row in rows if row["split"] == "val"]
-    banking = [row["text"] for row in lines(data / "banking77" / ("train.jsonl" if half == "tune" else "test.jsonl"))]
-    mix = lines(data / "multi_intent" / "mixsnips_clean_dev.jsonl")
-    own = [row["text"] for path in sorted((ROOT / "experts/bundles").glob("*/intents.jsonl")) for row in lines(path)]
+    half_of_banking = "train.jsonl" if half == "tune" else "test.jsonl"
+    banking = [row["text"] for row in datasets.rows(data / "banking77" / half_of_banking)]
+    mix = list(datasets.rows(data / "multi_intent" / "mixsnips_clean_dev.jsonl"))
+    bundles = sorted((ROOT / "experts/bundles").glob("*/intents.jsonl"))
+    own = [row["text"] for path in bundles for row in datasets.rows(path)]
     if half == "tune":
         mine, singles = val[::2], {"clinc_val": [text for text, _ in val[::2]], "banking": banking[::4]}
         mix = mix[::2]
@@ -200,17 +180,18 @@ def measure(half: str, data: Path, rows: Sequence[dict[str, Any]], decide: Route
 
 
 def main() -> None:
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--half", choices=("tune", "report"), default="report")
-    parser.add_argument("--trunk", type=Path, default=state, metavar="DIR", help="where trunks are kept")
+    parser.add_argument("--trunk", type=Path, default=trunk_folder(), metavar="DIR", help="where trunks are kept")
     options = parser.parse_args()
     data = data_folder()
-    encoder = Encoder.open(options.trunk)
-    rows = lines(data / "clinc150" / "data_full.jsonl.gz")
-    texts = [row["text"] for row in rows]
-    vectors = encoded(encoder, texts, "clinc150")
-    decide = Router(fitted(encoder, data, rows, vectors), encoder, texts, vectors)
+    reader = Reader(Encoder.open(options.trunk, threads=os.cpu_count() or 1))
+    rows = list(datasets.rows(data / "clinc150" / "data_full.jsonl.gz"))
+    split_of = SETS["clinc_full"](data)
+    bare = Split("clinc_full", without_out_of_scope(split_of.train), Rows(), Rows())
+    # On the training rows, against a background that has seen no row of this data set.
+    index, _ = fitted(bare, reader, background_without(data, reader, "clinc150"), REJECT_IN_SCOPE)
+    decide = Router(index, reader)
     figures, wrong = measure(options.half, data, rows, decide)
     if options.half == "tune":
         print("\n".join(wrong))
@@ -219,7 +200,7 @@ def main() -> None:
         figures,
         notes=(
             f"CLINC150 validation, every second row; {PAIRS} pairs and {TRIPLES} triples per joint; "
-            f"trunk {pinned().name} int8, {encoder.id[:12]}; {decide.encoded:,} sentences encoded",
+            f"trunk {pinned().name} int8, {reader.encoder.id[:12]}",
             "offered: by form alone; split: with the router's word, at exactly the right places",
         ),
     )

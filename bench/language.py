@@ -10,8 +10,6 @@ after another in turns with ours. Their best guess is taken: neither has a thres
 
 from __future__ import annotations
 
-import gzip
-import json
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +19,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from expertd.distill import datasets
 from expertd.distill import language as lessons
 from expertd.router.language import Recogniser
 
@@ -116,9 +115,9 @@ def main() -> None:
     cut = [row for row in cut if len(row.text) > 20]
     figures |= {f"over_20_characters_{name}": value for name, value in lessons.judge(recogniser, cut).items()}
 
-    with gzip.open(data / "clinc150" / "data_full.jsonl.gz", "rt", encoding="utf-8") as file:
-        clinc = [row["text"] for row in map(json.loads, file) if row["split"] in {"test", "oos_test"}]
-    banking = [json.loads(line)["text"] for line in (data / "banking77" / "test.jsonl").open(encoding="utf-8")]
+    clinc150 = datasets.rows(data / "clinc150" / "data_full.jsonl.gz")
+    clinc = [row["text"] for row in clinc150 if row["split"] in {"test", "oos_test"}]
+    banking = [row["text"] for row in datasets.rows(data / "banking77" / "test.jsonl")]
     for name, texts in (("clinc150", clinc), ("banking77", banking)):
         called = [recogniser.foreign(text) is not None for text in texts]
         figures[f"{name}_test_false_alarms"] = f"{sum(called)} of {len(texts)}"

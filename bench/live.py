@@ -37,14 +37,15 @@ import numpy.typing as npt
 
 from expertd.client import Client
 from expertd.experts.bundle import seal
+from expertd.router.decision import Intent
 from expertd.router.encoder import SKETCH, Encoder
-from expertd.router.index import Intent, RouteIndex
+from expertd.router.index import RouteIndex
 from expertd.v1 import assistant_pb2 as pb
 from expertd.v1 import assistant_pb2_grpc
 
 from .callers import Reply, open_loop, process
 from .house import House, house
-from .report import data_folder, percentiles, report
+from .report import OUT, data_folder, percentiles, report, trunk_folder
 from .router import OUT_OF_SCOPE, SETS, Reader, background_without, without_out_of_scope
 from .sentences import sentences
 
@@ -342,9 +343,8 @@ def running() -> Iterator[tuple[House, Any, Client]]:
 
 def few_shots(seeds: int) -> tuple[dict[str, Any], list[str]]:
     """Accuracy of intents added live beside a full refit, and of 150 intents that have few sentences from the start."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
     data = data_folder()
-    reader = Reader(Encoder.open(state, threads=os.cpu_count() or 1))
+    reader = Reader(Encoder.open(trunk_folder(), threads=os.cpu_count() or 1))
     split = SETS["clinc_full"](data)
     train, test = without_out_of_scope(split.train), without_out_of_scope(split.test)
     strangers = split.train.where(lambda intent: intent == OUT_OF_SCOPE)
@@ -405,6 +405,10 @@ def main() -> None:
     options = parser.parse_args()
     figures: dict[str, Any] = {}
     notes: list[str] = []
+    if not (options.seconds and options.seeds) and (OUT / "live.json").is_file():
+        # The half that is not measured now stays what it was.
+        before = json.loads((OUT / "live.json").read_text())
+        figures, notes = before["figures"], [f"one half measured before: {note}" for note in before["notes"]]
     for measure, amount in ((under_load, options.seconds), (few_shots, options.seeds)):
         if amount:
             measured, said = measure(amount)

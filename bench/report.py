@@ -24,6 +24,11 @@ def data_folder() -> Path:
     return folder
 
 
+def trunk_folder() -> Path:
+    """Where the user's trunks are kept."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
+
+
 def machine() -> str:
     """The processor, its cores, and what else the machine was doing."""
     model = next(

@@ -29,15 +29,16 @@ from typing import Any
 import grpc
 import numpy as np
 
+from expertd.router.decision import Decision
 from expertd.router.encoder import Encoder, vectors
-from expertd.router.index import Decision, RouteIndex
+from expertd.router.index import RouteIndex
 from expertd.router.language import Recogniser
 from expertd.v1 import assistant_pb2 as pb
 from expertd.v1 import assistant_pb2_grpc
 
 from .callers import ECHO, answered, closed_loop, process
 from .house import House, house
-from .report import ROOT, data_folder, percentiles, report
+from .report import ROOT, data_folder, percentiles, report, trunk_folder
 from .router import REJECT_IN_SCOPE, SETS, Reader, Rows, Split, background_without, fitted, without_out_of_scope
 from .sentences import sentences
 
@@ -220,7 +221,7 @@ def peer() -> tuple[dict[str, Any], list[str]]:
         data = data_folder()
     except SystemExit as missing:
         return {}, [f"no peer: {missing}"]
-    encoder = Encoder.open(_trunk(), threads=os.cpu_count() or 1)
+    encoder = Encoder.open(trunk_folder(), threads=os.cpu_count() or 1)
     reader = Reader(encoder)
     split = SETS["clinc_full"](data)
     train, test = without_out_of_scope(split.train), without_out_of_scope(split.test)
@@ -285,10 +286,6 @@ def semantic_router(encoder: Encoder, train: Rows, own: Any) -> Callable[[str], 
     routes = [library.Route(name=name, utterances=texts) for name, texts in by_intent.items()]
     router = library.IndexedRouter(encoder=Ours(name="ours"), routes=routes)
     return lambda text: str(router(text).name)
-
-
-def _trunk() -> Path:
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
 
 
 if __name__ == "__main__":

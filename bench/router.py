@@ -29,10 +29,11 @@ import numpy.typing as npt
 
 from expertd.distill import background as backgrounds
 from expertd.router.background import Background
+from expertd.router.decision import Intent
 from expertd.router.encoder import Encoder, vectors
 from expertd.router.fitting import Labelled
 from expertd.router.head import log_sum_exp, softmax
-from expertd.router.index import Intent, RouteIndex
+from expertd.router.index import RouteIndex
 
 from .report import OUT, ROOT, data_folder, percentiles, report
 

@@ -23,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from expertd.router.background import Background
+from expertd.router.decision import Intent
 from expertd.router.encoder import DIMENSIONS, FEATURES, Encoder
 from expertd.router.head import log_sum_exp
-from expertd.router.index import Intent, RouteIndex
+from expertd.router.index import RouteIndex
 
 from .report import OUT, percentiles, report
 

@@ -16,7 +16,8 @@ from expertd.v1 import assistant_pb2 as pb
 from expertd.v1 import assistant_pb2_grpc
 
 from . import wire
-from .engine import Engine, Silent
+from .course import Silent
+from .engine import Engine
 from .events import Broker, ExpertChangedEvent, FiredEvent
 from .explanation import TIERS, explanation
 from .reply import Reply, Routed

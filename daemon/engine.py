@@ -12,33 +12,29 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from expertd.experts.errors import ExpertError, FleetError, QueryError, UnavailableError
+from expertd.experts.errors import ExpertError, QueryError, UnavailableError
 from expertd.experts.fleet import Encode, Fleet
 from expertd.experts.servable import Emit
 from expertd.experts.values import Abstention, Answer, Earlier, Outcome, Query
 from expertd.experts.view import Retired, Slot, View
 from expertd.router import compound
-from expertd.router.index import Decision, Explanation, RouteIndex
+from expertd.router.decision import Decision, Explanation
+from expertd.router.index import RouteIndex
 
 from . import request
 from .config import LimitsConfig
+from .course import Course, Listener, OverloadedError, PartListener
 from .reply import Reply, Routed, RoutedPart, all_failed
 from .request import Ask
-from .traces import Trace, TraceIds, Traces
+from .traces import TraceIds, Traces
 
 TITAN = "titan"
 
 Decide = Callable[[RouteIndex, str], Awaitable[Decision]]
-
-
-class OverloadedError(Exception):
-    """More requests are in flight than the configuration allows; `retry_after_s` says when to come back."""
-
-    retry_after_s = 0.5
 
 
 class Router(Protocol):
@@ -53,33 +49,6 @@ class Titan(Protocol):
 
     async def answer(self, query: Query, emit: Emit) -> Outcome:
         """Raises: UnavailableError saying which of key, network, budget or patience is missing."""
-
-
-class Listener(Protocol):
-    """Who is told as it happens."""
-
-    async def decided(self, routed: Routed) -> None: ...
-    async def delta(self, text: str) -> None: ...
-
-
-@dataclass(slots=True)
-class _Course:
-    """One request on its way, and what its trace will say."""
-
-    ask: Ask
-    listener: Listener
-    trace_id: str
-    began: datetime
-    started: float = field(default_factory=time.perf_counter)
-    routed: Routed | None = None
-    expert: str = ""
-    version: int = 0
-    outcome: str = ""
-    reason: str = ""
-    answer_s: float = 0.0
-    fallback: str = ""
-    # Of a part: which one of which request.
-    place: str = ""
 
 
 class Engine:
@@ -114,7 +83,7 @@ class Engine:
         Raises: QueryError, FleetError UNKNOWN_EXPERT, UnavailableError, OverloadedError, TimeoutError.
         """
         course = self._course(ask, listener)
-        with self._admitted(), self._traced(course):
+        with self._admitted(), course.traced(self._traces):
             request.check(ask, self._limits)
             async with asyncio.timeout(self._limits.default_deadline_s):
                 if ask.expert:
@@ -145,7 +114,7 @@ class Engine:
 
     # --- Routed ------------------------------------------------------------------------------------------------------
 
-    async def _route_and_answer(self, course: _Course) -> Reply:
+    async def _route_and_answer(self, course: Course) -> Reply:
         view, routed, payload = await self._decide(course.ask, self._router.decide)
         course.routed = routed
         await course.listener.decided(routed)
@@ -195,13 +164,13 @@ class Engine:
                 await route(part)
         return tuple(RoutedPart(part, decided[part.text]) for part in kept)
 
-    async def _follow(self, course: _Course, routed: Routed, query: Query, view: View[RouteIndex]) -> Reply:
+    async def _follow(self, course: Course, routed: Routed, query: Query, view: View[RouteIndex]) -> Reply:
         """Answers as was decided."""
         decision = routed.decision
         if decision is None:
             raise AssertionError("routed without a decision")
         if decision.verdict == "clarify":
-            return self._reply(course, routed, Abstention(_ask_back(decision, view), "needs_input"), "", 0)
+            return course.reply(routed, Abstention(_ask_back(decision, view), "needs_input"), "", 0)
         if decision.verdict == "routed":
             return await self._answer(course, routed, query)
         if decision.language:
@@ -212,7 +181,7 @@ class Engine:
 
     # --- In parts ----------------------------------------------------------------------------------------------------
 
-    async def _answer_parts(self, course: _Course, routed: Routed, view: View[RouteIndex]) -> Reply:
+    async def _answer_parts(self, course: Course, routed: Routed, view: View[RouteIndex]) -> Reply:
         """One after the other, each with what came before it; one that fails leaves the others alone.
 
         Raises: QueryError, UnavailableError: every part failed.
@@ -221,7 +190,7 @@ class Engine:
         errors: list[ExpertError] = []
         earlier: list[Earlier] = []
         for number, step in enumerate(routed.parts, start=1):
-            part, listener = step.part, _PartListener(course.listener)
+            part, listener = step.part, PartListener(course.listener)
             mine = self._course(replace(course.ask, text=part.text), listener)
             mine.routed, mine.place = step.routed, f"part {number} of {len(routed.parts)} of {course.trace_id}"
             query = replace(
@@ -233,11 +202,11 @@ class Engine:
             if number > 1:
                 await course.listener.delta("\n")
             try:
-                with self._traced(mine):
+                with mine.traced(self._traces):
                     reply = await self._follow(mine, step.routed, query, view)
             except ExpertError as error:
                 errors.append(error)
-                reply = self._failed(mine, step.routed, error)
+                reply = mine.failed(step.routed, error)
             await listener.finish(reply.text)
             replies.append(reply)
             said = None if reply.result is None else Answer(reply.text, reply.result)
@@ -245,22 +214,11 @@ class Engine:
         course.answer_s = sum(reply.answer_s for reply in replies)
         if len(errors) == len(replies):
             raise all_failed(replies, errors)
-        course.outcome = "answered" if any(reply.outcome == "answered" for reply in replies) else "clarify"
-        return Reply(
-            text="\n".join(reply.text for reply in replies),
-            outcome="answered" if course.outcome == "answered" else "clarify",
-            routed=routed,
-            expert="",
-            version=0,
-            trace_id=course.trace_id,
-            total_s=time.perf_counter() - course.started,
-            answer_s=course.answer_s,
-            parts=tuple(replies),
-        )
+        return course.joined(routed, replies)
 
     # --- Answering ---------------------------------------------------------------------------------------------------
 
-    async def _invoke(self, course: _Course) -> Reply:
+    async def _invoke(self, course: Course) -> Reply:
         ask = course.ask
         slot = self._fleet.slot(ask.expert)
         if ask.intent and ask.intent not in slot.intents:
@@ -275,7 +233,7 @@ class Engine:
         query = self._query(ask, routed, ask.text if ask.document is None and ask.text else None)
         return await self._answer(course, routed, query)
 
-    async def _answer(self, course: _Course, routed: Routed, query: Query) -> Reply:
+    async def _answer(self, course: Course, routed: Routed, query: Query) -> Reply:
         """Lets the expert answer. Where it abstains or cannot serve, a routed request takes the titan's road."""
         started = time.perf_counter()
         try:
@@ -292,9 +250,9 @@ class Engine:
                 raise UnavailableError(f"{routed.expert} abstains: {outcome.reason}", reason="ABSTAINED")
             course.fallback = f"{routed.expert} abstained ({outcome.code})"
             return await self._ask_titan(course, routed, query, f"{routed.expert} abstained: {outcome.reason}")
-        return self._reply(course, routed, outcome, slot.name, slot.version)
+        return course.reply(routed, outcome, slot.name, slot.version)
 
-    async def _lease_and_answer(self, course: _Course, name: str, query: Query) -> tuple[Slot, Outcome]:
+    async def _lease_and_answer(self, course: Course, name: str, query: Query) -> tuple[Slot, Outcome]:
         while True:
             slot = await self._fleet.present(name)
             course.expert, course.version = slot.name, slot.version
@@ -308,7 +266,7 @@ class Engine:
                 # Replaced between the look and the lease: its successor is in the present view.
                 continue
 
-    async def _ask_titan(self, course: _Course, routed: Routed, query: Query, why: str, reason: str = "") -> Reply:
+    async def _ask_titan(self, course: Course, routed: Routed, query: Query, why: str, reason: str = "") -> Reply:
         """why: no expert of this machine answers. reason: the machine-readable form of it, if it has one."""
         course.fallback = course.fallback or (reason if reason else "no expert fits")
         course.expert, course.version = TITAN, 0
@@ -327,7 +285,7 @@ class Engine:
             course.answer_s += time.perf_counter() - started
         if isinstance(outcome, Abstention):
             raise UnavailableError(f"{why}; and the titan abstains: {outcome.reason}", reason="ABSTAINED")
-        return self._reply(course, routed, outcome, TITAN, 0)
+        return course.reply(routed, outcome, TITAN, 0)
 
     def _query(self, ask: Ask, routed: Routed, payload: str | None) -> Query:
         return Query(
@@ -342,36 +300,7 @@ class Engine:
             session=ask.session,
         )
 
-    def _reply(self, course: _Course, routed: Routed, outcome: Outcome, expert: str, version: int) -> Reply:
-        answered = isinstance(outcome, Answer)
-        course.expert, course.version = expert, version
-        course.outcome = "answered" if answered else "clarify"
-        return Reply(
-            text=outcome.text if isinstance(outcome, Answer) else outcome.reason,
-            outcome="answered" if answered else "clarify",
-            routed=routed,
-            expert=expert,
-            version=version,
-            trace_id=course.trace_id,
-            total_s=time.perf_counter() - course.started,
-            answer_s=course.answer_s,
-            result=outcome.result if isinstance(outcome, Answer) else None,
-        )
-
-    def _failed(self, course: _Course, routed: Routed, error: ExpertError) -> Reply:
-        return Reply(
-            text=f'"{routed.instruction}" was not answered: {error}',
-            outcome="failed",
-            routed=routed,
-            expert=course.expert,
-            version=course.version,
-            trace_id=course.trace_id,
-            total_s=time.perf_counter() - course.started,
-            answer_s=course.answer_s,
-            reason=getattr(error, "reason", ""),
-        )
-
-    # --- Counting and tracing ----------------------------------------------------------------------------------------
+    # --- Counting ----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -389,63 +318,8 @@ class Engine:
             if self._in_flight == 0:
                 self._idle.set()
 
-    def _course(self, ask: Ask, listener: Listener) -> _Course:
-        return _Course(ask, listener, self._trace_ids.next(), self._clock())
-
-    @contextlib.contextmanager
-    def _traced(self, course: _Course) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            # The code alone: the message may quote the request, whose words are kept only where the operator says so.
-            course.outcome = _outcome_of(error)
-            course.reason = getattr(error, "reason", "") or type(error).__name__
-            raise
-        finally:
-            self._traces.record(_trace(course))
-
-
-def _trace(course: _Course) -> Trace:
-    ask = course.ask
-    routed = course.routed
-    return Trace(
-        id=course.trace_id,
-        time=course.began,
-        app=ask.app,
-        session=ask.session,
-        verdict="invoked" if ask.expert else "" if routed is None else routed.verdict,
-        expert=ask.expert if routed is None else routed.expert,
-        version=course.version,
-        intent=ask.intent if routed is None else routed.intent,
-        confidence=1.0 if ask.expert else 0.0 if routed is None else routed.confidence,
-        tier="" if routed is None else routed.tier,
-        outcome=course.outcome,
-        reason="; ".join(filter(None, (course.place, course.fallback, course.reason))),
-        route_s=0.0 if routed is None else routed.took_s,
-        answer_s=course.answer_s,
-        total_s=time.perf_counter() - course.started,
-        text=ask.text,
-        answered_by=course.expert if course.outcome == "answered" else "",
-    )
-
-
-def _outcome_of(error: BaseException) -> str:
-    """The name of the gRPC status that the error becomes, in lower case."""
-    match error:
-        case QueryError():
-            return "invalid_argument"
-        case FleetError():
-            return "not_found"
-        case UnavailableError():
-            return "unavailable"
-        case OverloadedError():
-            return "resource_exhausted"
-        case TimeoutError():
-            return "deadline_exceeded"
-        case asyncio.CancelledError():
-            return "cancelled"
-        case _:
-            return "internal"
+    def _course(self, ask: Ask, listener: Listener) -> Course:
+        return Course(ask, listener, self._trace_ids.next(), self._clock())
 
 
 def _ask_back(decision: Decision, view: View[RouteIndex]) -> str:
@@ -453,34 +327,3 @@ def _ask_back(decision: Decision, view: View[RouteIndex]) -> str:
     experts = list(dict.fromkeys(name for name in names if name in view.slots))[:2]
     offers = [f"{name} ({view.slots[name].bundle.manifest.summary.rstrip('.')})" for name in experts]
     return f"Did you mean {' or '.join(offers)}?"
-
-
-class _PartListener:
-    """Passes on what a part tells, and in the end what it has not told of its text."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._told = ""
-
-    async def decided(self, routed: Routed) -> None:
-        """The whole's decision has been told, its parts in it."""
-
-    async def delta(self, text: str) -> None:
-        self._told += text
-        await self._listener.delta(text)
-
-    async def finish(self, text: str) -> None:
-        # What broke off half told is told anew, on a line of its own.
-        rest = text.removeprefix(self._told) if text.startswith(self._told) else f"\n{text}"
-        if rest:
-            await self._listener.delta(rest)
-
-
-class Silent:
-    """Listens to nothing: unary calls want the whole answer alone."""
-
-    async def decided(self, routed: Routed) -> None:
-        pass
-
-    async def delta(self, text: str) -> None:
-        pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from expertd.router.index import Alternative, Explanation
+from expertd.router.decision import Alternative, Explanation
 from expertd.v1 import assistant_pb2 as pb
 
 TIERS = {"exact": pb.Decision.TIER_EXACT, "static": pb.Decision.TIER_STATIC, "encoder": pb.Decision.TIER_ENCODER}

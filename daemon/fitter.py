@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import fcntl
 import os
+import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,15 @@ import numpy as np
 import numpy.typing as npt
 
 from expertd.router.background import Background
-from expertd.router.index import Intent, RouteIndex
+from expertd.router.decision import Intent
+from expertd.router.index import RouteIndex
 from expertd.router.language import ENGLISH, Recogniser
 
 JOB = "job.json"
 FEATURES = "features.npy"
 INDEX = "index.npz"
+# Of the folders, under the temporary one.
+PREFIX = "expertd-fit-"
 
 # Enough that whoever answers requests goes first, little enough that a busy machine still gets it done.
 POLITENESS = 15
@@ -76,8 +81,8 @@ async def fit_apart(job: Job, features: npt.NDArray[np.float16]) -> RouteIndex:
 
     Raises: FitError, OSError when the process or its folder cannot be made.
     """
-    with tempfile.TemporaryDirectory(prefix="expertd-fit-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    await asyncio.to_thread(_sweep)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name, _held(folder := Path(name)):
         await asyncio.to_thread(_hand_over, folder, job, features)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "expertd.daemon.fitter", "--folder", name, "--parent", str(os.getpid())),
@@ -97,6 +102,24 @@ async def fit_apart(job: Job, features: npt.NDArray[np.float16]) -> RouteIndex:
         except (OSError, ValueError) as error:
             last_words = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
             raise FitError(f"the fitting process ended with {process.returncode} ({last_words or error})") from None
+
+
+def _sweep() -> None:
+    """Deletes the folders of daemons that were killed amid a fit: those that nobody holds. They hold sentences."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), _held(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Nobody else holds it meanwhile, and who dies lets go of it. Raises: OSError: it is held, or not a folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _hand_over(folder: Path, job: Job, features: npt.NDArray[np.float16]) -> None:

@@ -34,7 +34,7 @@ from expertd.experts.schedule import Scheduler
 from expertd.experts.servable import Host
 from expertd.experts.skills import timers
 from expertd.experts.store import Store
-from expertd.router.encoder import Encoder, TrunkError, pinned
+from expertd.router.encoder import Encoder, TrunkError, is_prepared, pinned
 from expertd.router.index import RouteIndex
 from expertd.router.language import Recogniser
 
@@ -106,8 +106,11 @@ def _complain(error: Exception) -> None:
 
 
 def _prepare_trunk(config: Config) -> None:
-    """Makes the trunk once, in a process of its own. Raises: CalledProcessError."""
-    if (config.trunk_root / pinned().id / "trunk.toml").is_file():
+    """Makes the trunk, in a process of its own, where there is none, or one of another release.
+
+    Raises: CalledProcessError.
+    """
+    if is_prepared(config.trunk_root):
         return
     command = [sys.executable, "-m", "expertd.distill.trunk", "--out", str(config.trunk_root)]
     if config.trunk.folder != UNSET:

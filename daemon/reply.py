@@ -9,7 +9,7 @@ from typing import Literal
 from expertd.experts.errors import ExpertError, QueryError, UnavailableError
 from expertd.experts.values import Result
 from expertd.router.compound import Part
-from expertd.router.index import Decision
+from expertd.router.decision import Decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,15 +82,20 @@ _MOST_INSTRUCTION_CHARS = 200
 _QUOTED = re.compile(r"[\"“„«](?P<payload>[^\"“”„«»]{15,})[\"”“»]")
 # A colon before a blank ends an instruction of two words or more; in "7:30" and "http://" none follows.
 _COLON = re.compile(r"^(?P<instruction>\S+(?:\s+\S+)+?)\s*:\s+(?P<payload>\S.*)$", re.DOTALL)
+# "- what time is it", "2. set a timer".
+_LISTED = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+\S")
 
 
 def split(text: str) -> tuple[str, str | None]:
     """The instruction, which is routed, and the payload that it is about, if one is set apart.
 
     A payload stands after a colon, in quotation marks, or on the lines after the first: in "is this spam: you have won"
-    the instruction is "is this spam". Hundreds of words of payload would otherwise drown three of instruction.
+    the instruction is "is this spam". Hundreds of words of payload would otherwise drown three of instruction. Where
+    every line has a list's mark, none is about another.
     """
     text = text.strip()
+    if "\n" in text and all(_LISTED.match(line) for line in text.splitlines() if line.strip()):
+        return text, None
     first, _, rest = text.partition("\n")
     if rest.strip() and len(first) <= _MOST_INSTRUCTION_CHARS:
         return first.strip().rstrip(":").rstrip(), rest.strip()

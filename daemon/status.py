@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from expertd.experts.errors import BundleError, FleetError, QueryError, StoreError, UnavailableError
 
-from .engine import OverloadedError
+from .course import OverloadedError
 from .events import SlowSubscriberError
 from .wire import duration
 

@@ -53,9 +53,9 @@ class TracesError(Exception):
 class Trace:
     """One request. The fields are the contract's (`fleet.proto`, Trace); durations in seconds.
 
-    verdict: "routed", "clarify", "titan", "invoked". outcome: "answered", "clarify", "abstained", or a gRPC status in
-    lower case. text: the request's words; unless the configuration keeps them, they and what `reason` quotes are not
-    stored. feedback: "good", "bad", with the correction after a colon; set by `Traces.feedback` alone.
+    verdict: "routed", "clarify", "titan", "invoked", "compound". outcome: "answered", "clarify", "abstained", or a gRPC
+    status in lower case. text: the request's words; unless the configuration keeps them, they and what `reason` quotes
+    are not stored. feedback: "good", "bad", with the correction after a colon; set by `Traces.feedback` alone.
     """
 
     id: str

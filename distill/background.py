@@ -10,8 +10,6 @@ names the sources.
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -25,6 +23,8 @@ import numpy.typing as npt
 
 from expertd.router.background import BACKGROUND_FILE
 from expertd.router.encoder import Encoder, TrunkError, vectors
+
+from . import datasets
 
 Vectors = npt.NDArray[np.float32]
 Row = dict[str, Any]
@@ -65,9 +65,7 @@ def sentences(data: Path, leave_out: str = "") -> list[str]:
     for source in SOURCES:
         if leave_out and source.file.startswith(leave_out):
             continue
-        path = data / source.file
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-            rows = [row for row in map(json.loads, file) if source.wanted(row)]
+        rows = [row for row in datasets.rows(data / source.file) if source.wanted(row)]
         step = max(1.0, len(rows) / source.most)
         found += [source.text(rows[int(number * step)]) for number in range(min(source.most, len(rows)))]
     return found
@@ -121,12 +119,11 @@ def write(path: Path, trunk: str, fitted: tuple[Vectors, Vectors, Vectors, Vecto
 
 def main(arguments: list[str] | None = None) -> int:
     root = Path(__file__).resolve().parent.parent
-    data = Path(os.environ.get("EXPERTD_DATA", root.parent / "shared" / "data"))
     parser = argparse.ArgumentParser(
         prog="python -m expertd.distill.background", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--trunk", type=Path, required=True, metavar="DIR", help="where trunks are kept")
-    parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="the public data sets")
+    parser.add_argument("--data", type=Path, default=datasets.folder(), metavar="DIR", help="the public data sets")
     parser.add_argument("--out", type=Path, default=root / "router" / "data" / BACKGROUND_FILE, metavar="FILE")
     options = parser.parse_args(arguments)
     try:

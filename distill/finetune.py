@@ -13,8 +13,8 @@ What is minimised, on the very vector that is exported (mean over tokens, unit l
 3. outlier exposure (Hendrycks et al., 2019): a foil shall be as near to one prototype as to any other.
 
 The loop is plain torch and not a Trainer: sentences lie end to end, so nothing is spent on padding; products are in
-bfloat16; of the word table only the rows that occur are trained. The encoder is written out in torch under the names of
-its weights, as `trunk.build` does in ONNX. Seeded; with one thread the same machine gives the same weights to the bit.
+bfloat16; of the word table only the rows that occur are trained (`network`). Seeded; with one thread the same machine
+gives the same weights to the bit.
 
 The tuned weights tell the intents apart and forget much else. Half way back to the pinned ones (WiSE-FT, Wortsman et
 al., 2022) CLINC150's intents are told apart as well, and heads for other tasks lose less: that is what is exported
@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import gzip
 import hashlib
 import json
 import math
@@ -42,11 +41,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from expertd.router.encoder import DIMENSIONS, MAX_TOKENS, TrunkError, TrunkSpec, pinned
 
-from . import background, trunk
+from . import background, datasets, trunk
+from .network import Array, Ids, Network
 
 if TYPE_CHECKING:
     import torch
@@ -54,11 +53,7 @@ if TYPE_CHECKING:
 
     Tensor = torch.Tensor
 
-Array = npt.NDArray[Any]
-Ids = list[int]
-
 OUT_OF_SCOPE = "oos"
-WORDS = "embeddings.word_embeddings.weight"
 # Of each intent, to place its prototype before the first step.
 SENTENCES_TO_START = 16
 # Share of the tuned weights beside the pinned ones.
@@ -193,7 +188,7 @@ def read(path: Path, split: str = "") -> list[Example]:
     Raises: RowError: a row is not an object with text and intent, or none is left; names file and line.
     """
     found: list[Example] = []
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+    with datasets.opened(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
@@ -214,114 +209,6 @@ def read(path: Path, split: str = "") -> list[Example]:
     if not found:
         raise RowError(f"{path}: no row" + (f' of the split "{split}"' if split else ""))
     return found
-
-
-# --- The encoder in torch --------------------------------------------------------------------------------------------
-
-
-class _Network:
-    """The encoder over sentences that lie end to end. parameters: by the names of the weights' file, query, key and
-    value of a layer joined; of the word table only the rows of `words`."""
-
-    def __init__(self, weights: Mapping[str, Array], words: Sequence[int], dropout: float) -> None:
-        import torch
-
-        def of(name: str) -> Tensor:
-            return torch.from_numpy(np.array(weights[name], np.float32))
-
-        self.dropout = dropout
-        self._words = of(WORDS)
-        self._rows = torch.tensor(sorted(words))
-        self._row_of = torch.full((len(self._words),), -1)
-        self._row_of[self._rows] = torch.arange(len(self._rows))
-        self.parameters = {WORDS: self._words[self._rows]}
-        for name in weights:
-            if name.startswith(("embeddings.", "encoder.")) and name != WORDS and "position_ids" not in name:
-                if ".self.query." in name:
-                    parts = [of(name.replace("query", part)) for part in ("query", "key", "value")]
-                    self.parameters[name.replace("self.query", "joined")] = torch.cat(parts)
-                elif ".self." not in name:
-                    self.parameters[name] = of(name)
-        for parameter in self.parameters.values():
-            parameter.requires_grad_(True)
-
-    def weights(self) -> dict[str, Array]:
-        """The parameters under the names and in the shapes of the weights' file."""
-        found: dict[str, Array] = {}
-        for name, parameter in self.parameters.items():
-            values = parameter.detach().numpy()
-            if name == WORDS:
-                found[name] = self._table().numpy()
-            elif ".joined." in name:
-                for part, piece in zip(("query", "key", "value"), np.split(values, 3), strict=True):
-                    found[name.replace("joined", f"self.{part}")] = piece.copy()
-            else:
-                found[name] = values.copy()
-        return found
-
-    def _table(self) -> Tensor:
-        table = self._words.clone()
-        table[self._rows] = self.parameters[WORDS].detach()
-        return table
-
-    def __call__(self, sentences: Sequence[Ids], table: Tensor | None = None) -> Tensor:
-        """Unit vectors (n, 384). With a whole word `table` any word may occur and nothing is dropped."""
-        import torch
-        from torch.nn import functional
-
-        of = self.parameters
-        training = table is None
-
-        def drop(x: Tensor) -> Tensor:
-            return functional.dropout(x, self.dropout, training)
-
-        def normalise(x: Tensor, name: str) -> Tensor:
-            scale, bias = of[f"{name}.weight"], of[f"{name}.bias"]
-            return functional.layer_norm(x, (DIMENSIONS,), scale, bias, trunk.LAYER_NORM_EPSILON)
-
-        def linear(x: Tensor, name: str) -> Tensor:
-            return functional.linear(x, of[f"{name}.weight"], of[f"{name}.bias"])
-
-        count, lengths = len(sentences), torch.tensor([len(ids) for ids in sentences])
-        longest = int(lengths.max())
-        present = torch.arange(longest) < lengths[:, None]
-        sentence, place = present.nonzero(as_tuple=True)
-        # Only attention sees the sentences side by side, each in a row of its own.
-        cell = sentence * longest + place
-        ids = torch.tensor([token for ids in sentences for token in ids])
-        found = (
-            functional.embedding(self._row_of[ids], of[WORDS]) if table is None else functional.embedding(ids, table)
-        )
-        with torch.autocast("cpu", torch.bfloat16):
-            x = found + of["embeddings.position_embeddings.weight"][place]
-            x = drop(normalise(x + of["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm"))
-            for number in range(trunk.LAYERS):
-                at = f"encoder.layer.{number}."
-                joined = linear(x, at + "attention.joined").float()
-                grid = torch.zeros(count * longest, 3 * DIMENSIONS).index_copy(0, cell, joined)
-                query, key, value = grid.view(count, longest, 3, trunk.HEADS, -1).permute(2, 0, 3, 1, 4)
-                # In bfloat16 its backward pass takes twenty times as long.
-                with torch.autocast("cpu", enabled=False):
-                    mixed = functional.scaled_dot_product_attention(query, key, value, present[:, None, None])
-                mixed = mixed.transpose(1, 2).reshape(count * longest, DIMENSIONS)[cell]
-                x = normalise(drop(linear(mixed, at + "attention.output.dense")) + x, at + "attention.output.LayerNorm")
-                bent = functional.gelu(linear(x, at + "intermediate.dense"))
-                x = normalise(drop(linear(bent, at + "output.dense")) + x, at + "output.LayerNorm")
-        total = torch.zeros(count, DIMENSIONS).index_add(0, sentence, x.float())
-        return functional.normalize(total, dim=1)
-
-    def encode(self, sentences: Sequence[Ids], batch: int = 128) -> Tensor:
-        """Unit vectors (n, 384), without gradients."""
-        import torch
-
-        table = self._table()
-        order = sorted(range(len(sentences)), key=lambda row: len(sentences[row]))
-        vectors = torch.empty(len(sentences), DIMENSIONS)
-        with torch.no_grad():
-            for start in range(0, len(order), batch):
-                rows = order[start : start + batch]
-                vectors[rows] = self([sentences[row] for row in rows], table)
-        return vectors
 
 
 # --- Training --------------------------------------------------------------------------------------------------------
@@ -363,7 +250,7 @@ def tune(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             words = {token for group in (sentences, given, found) for ids in group for token in ids}
-            network = _Network(weights, sorted(words), recipe.dropout)
+            network = Network(weights, sorted(words), recipe.dropout)
             prototypes, usual = _prototypes(network, sentences, classes)
             if found:
                 # A foil nearer to an intent than half of the intent's own sentences are is no foil.
@@ -387,7 +274,7 @@ def tune(
 
 
 def _descend(
-    network: _Network,
+    network: Network,
     prototypes: Tensor,
     lessons: Iterator[tuple[list[Ids], Tensor]],
     steps: int,
@@ -421,7 +308,7 @@ def _descend(
         parameter.data.copy_(mean[name])
 
 
-def _prototypes(network: _Network, sentences: Sequence[Ids], classes: Tensor) -> tuple[Tensor, Tensor]:
+def _prototypes(network: Network, sentences: Sequence[Ids], classes: Tensor) -> tuple[Tensor, Tensor]:
     """Per intent the direction of the mean of its first sentences, and the median of their cosines to it.
 
     From there the first steps spoil nothing.
@@ -444,7 +331,7 @@ def _ids(tokenizer: Tokenizer, texts: Sequence[str], most: int) -> list[Ids]:
     return [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
 
 
-def _optimiser(network: _Network, prototypes: Tensor, recipe: Recipe) -> tuple[torch.optim.Optimizer, list[float]]:
+def _optimiser(network: Network, prototypes: Tensor, recipe: Recipe) -> tuple[torch.optim.Optimizer, list[float]]:
     """AdamW, and the peak rate of each of its groups."""
     import torch
 

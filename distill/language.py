@@ -11,9 +11,6 @@ first, calibration and threshold from the second, the third is the bench's. CARD
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
-import os
 import sys
 import unicodedata
 import zlib
@@ -25,9 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from expertd.router.head import softmax
 from expertd.router.language import BUCKET_BITS, LANGUAGE_FILE, Recogniser, grams
 
-from . import background
+from . import background, datasets
 
 Array = npt.NDArray[Any]
 
@@ -93,25 +91,23 @@ def labelled(data: Path, wanted: str) -> list[Row]:
     """Sentences, word pairs and words of every language in one part."""
     rows: list[Row] = []
     for name in ("sentences", "words_and_pairs"):
-        with gzip.open(data / "langid_lingua" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
-            for row in map(json.loads, file):
-                kind = "sentence" if row["kind"] == "sentences" else row["kind"]
-                # A lone English word is a request ("cancel"); in the other languages words are few among requests.
-                weight = 1.0 if kind == "sentence" else 2.0 if row["lang"] == "en" else 0.25
-                if part(row["text"]) == wanted:
-                    rows.append(Row(row["text"], row["lang"], kind, weight))
+        for row in datasets.rows(data / "langid_lingua" / f"{name}.jsonl.gz"):
+            kind = "sentence" if row["kind"] == "sentences" else row["kind"]
+            # A lone English word is a request ("cancel"); in the other languages words are few among requests.
+            weight = 1.0 if kind == "sentence" else 2.0 if row["lang"] == "en" else 0.25
+            if part(row["text"]) == wanted:
+                rows.append(Row(row["text"], row["lang"], kind, weight))
     return rows
 
 
 def requests(data: Path, wanted: str) -> list[str]:
     """English requests and remarks of one part, train or valid; CLINC150's own validation rows are all in valid."""
     found = background.sentences(data)
-    with gzip.open(data / "goemotions" / "train.jsonl.gz", "rt", encoding="utf-8") as file:
-        found += [json.loads(line)["text"] for line in file][::REMARKS]
+    found += [row["text"] for row in datasets.rows(data / "goemotions" / "train.jsonl.gz")][::REMARKS]
     found = [text for text in dict.fromkeys(found) if part(text) == wanted]
     if wanted == "valid":
-        with gzip.open(data / "clinc150" / "data_full.jsonl.gz", "rt", encoding="utf-8") as file:
-            found += [row["text"] for row in map(json.loads, file) if row["split"] in {"val", "oos_val"}]
+        clinc = datasets.rows(data / "clinc150" / "data_full.jsonl.gz")
+        found += [row["text"] for row in clinc if row["split"] in {"val", "oos_val"}]
     return found
 
 
@@ -247,7 +243,7 @@ def fit(rows: Sequence[Row], rounds: int = ROUNDS) -> Recogniser:
             part_of = inputs[chosen]
             part_of.data *= (random.random(len(part_of.data), np.float32) > DROPPED) / np.float32(1 - DROPPED)
             hidden = part_of @ values[0]
-            error = _softmax(hidden @ values[1] + values[2])
+            error = softmax(hidden @ values[1] + values[2])
             error[np.arange(batch), truth[chosen]] -= 1
             error *= weights[chosen, None] / batch
             slopes = (part_of.T @ (error @ values[1].T), hidden.T @ error, error.sum(axis=0))
@@ -273,13 +269,13 @@ def calibrate(recogniser: Recogniser, rows: Sequence[Row]) -> Recogniser:
     weight = np.array([1.0 if row.kind in {"sentence", "fragment", "request"} else 0.5 for _, row in found])
 
     def loss(scale: float, power: float) -> float:
-        chance = _softmax(flat * (scale * lengths**power)[:, None])
+        chance = softmax(flat * (scale * lengths**power)[:, None])
         return float(-(weight * np.log(np.maximum(chance[np.arange(len(truth)), truth], 1e-12))).mean())
 
     pairs = [(scale, power) for power in np.arange(-0.4, 0.45, 0.1) for scale in np.geomspace(0.1, 4, 38)]
     scale, power = min(pairs, key=lambda pair: loss(*pair))
     recogniser = replace(recogniser, sharpness=(float(scale), float(power)))
-    chance = _softmax(flat * (scale * lengths**power)[:, None])[:, recogniser.codes.index("en")]
+    chance = softmax(flat * (scale * lengths**power)[:, None])[:, recogniser.codes.index("en")]
     kinds = np.array([row.kind for _, row in found])
     limits = [
         np.quantile(chance[kinds == kind], share, method="lower")
@@ -330,12 +326,10 @@ def worst(recogniser: Recogniser, rows: Sequence[Row], count: int = 10) -> list[
 
 
 def main(arguments: list[str] | None = None) -> int:
-    root = Path(__file__).resolve().parent.parent
-    data = Path(os.environ.get("EXPERTD_DATA", root.parent / "shared" / "data"))
     parser = argparse.ArgumentParser(
         prog="python -m expertd.distill.language", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--data", type=Path, default=data, metavar="DIR", help="the public data sets")
+    parser.add_argument("--data", type=Path, default=datasets.folder(), metavar="DIR", help="the public data sets")
     parser.add_argument("--out", type=Path, default=weights_file(), metavar="FILE")
     options = parser.parse_args(arguments)
     try:
@@ -358,11 +352,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _scores(recogniser: Recogniser, buckets: npt.NDArray[np.uint32]) -> Array:
     total = recogniser.table[buckets].sum(axis=0, dtype=np.float32) * np.float32(len(buckets) ** -0.5)
     return np.asarray(total @ recogniser.layer + recogniser.bias)
-
-
-def _softmax(scores: Array) -> Array:
-    scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
 
 if __name__ == "__main__":

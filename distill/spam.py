@@ -35,6 +35,8 @@ from expertd.experts.bundle import GOLDEN, INTENTS, MANIFEST, seal
 from expertd.experts.kinds.linear import WEIGHTS, Grams, LinearServable, Parameters, ngram_bins, words
 from expertd.router.encoder import Encoder
 
+from . import datasets
+
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = ROOT / "experts" / "bundles" / "spam"
 SECOND = ROOT / "bundles" / "spam-2"
@@ -92,9 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit status."""
     parser = argparse.ArgumentParser(prog="python -m expertd.distill.spam", description="Trains the spam expert.")
     state = Path(os.environ.get("XDG_STATE_HOME", "~/.local/state")).expanduser() / "expertd" / "trunk"
-    data = Path(os.environ.get("EXPERTD_DATA", ROOT.parent / "shared" / "data"))
     parser.add_argument("--trunk", type=Path, default=state, help="folder of the trunk (%(default)s)")
-    parser.add_argument("--data", type=Path, default=data, help="folder of the data sets (%(default)s)")
+    parser.add_argument("--data", type=Path, default=datasets.folder(), help="folder of the data sets (%(default)s)")
     parser.add_argument("--cache", type=Path, default=ROOT / "build" / "distill", help="kept vectors (%(default)s)")
     parser.add_argument("--choices-only", action="store_true", help="stop before the test rows are read")
     options = parser.parse_args(arguments)

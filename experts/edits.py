@@ -87,7 +87,8 @@ class Edits:
 
     @classmethod
     def open(cls, folder: Path, *, disk: Disk | None = None, limits: Limits | None = None) -> Edits:
-        """Reads what is in `folder`. A file that cannot be read is set aside and logged: its expert's edits are lost.
+        """Reads what is in `folder`. A file that is damaged, or breaks the rules of `put`, is set aside and logged:
+        its expert's edits are lost.
 
         Raises: StoreError when the folder cannot be made or read.
         """
@@ -108,9 +109,13 @@ class Edits:
     def apply(self, bundle: Bundle) -> tuple[Intent, ...]:
         """The bundle's intents as requests see them: its own in their order, then those that were added.
 
-        Edits made on another version, which would leave this one no intent at all, are not applied.
+        Edits made on another version, which would leave this one no intent at all or one that it has no answer to, are
+        not applied.
         """
-        return _applied(bundle.intents(), self._of(bundle)) or bundle.intents()
+        own, edits = bundle.intents(), self._of(bundle)
+        if bundle.manifest.kind in _ANSWERS_BY_INTENT:
+            edits = {name: edit for name, edit in edits.items() if name in dict(own)}
+        return _applied(own, edits) or own
 
     def list(self, bundle: Bundle) -> tuple[IntentStatus, ...]:
         """As `apply`, and with the intents that were removed."""
@@ -135,13 +140,7 @@ class Edits:
 
         Raises: QueryError naming the field and its rule; StoreError, and nothing is changed.
         """
-        if not _NAME.fullmatch(intent):
-            raise QueryError(
-                f"{intent!r} is no name for an intent: it is 1 to 64 lower-case letters, digits, - and _, and begins "
-                "with a letter",
-                reason="BAD_INTENT_NAME",
-                field="intent",
-            )
+        _check_name(intent)
         own = dict(bundle.intents())
         if bundle.manifest.kind in _ANSWERS_BY_INTENT and intent not in own:
             raise QueryError(
@@ -243,7 +242,11 @@ class Edits:
     def _read(self, path: Path) -> None:
         try:
             rows = [msgspec.json.decode(line, type=Edit) for line in path.read_bytes().splitlines()]
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            for row in rows:
+                if row.action != "remove":
+                    _check_name(row.intent)
+                    self._checked(row.sentences)
+        except (msgspec.DecodeError, UnicodeDecodeError, QueryError) as error:
             aside = path.with_name(path.name + _DAMAGED)
             log.error("%s is damaged (%s); it is now %s, and these edits of intents are gone", path, error, aside.name)
             self._disk.rename(path, aside)
@@ -271,6 +274,16 @@ class Edits:
             self._edits[expert] = edits
         else:
             self._edits.pop(expert, None)
+
+
+def _check_name(intent: str) -> None:
+    if not _NAME.fullmatch(intent):
+        raise QueryError(
+            f"{intent!r} is no name for an intent: it is 1 to 64 lower-case letters, digits, - and _, and begins "
+            "with a letter",
+            reason="BAD_INTENT_NAME",
+            field="intent",
+        )
 
 
 def _applied(own: Iterable[Intent], edits: _Edits) -> tuple[Intent, ...]:

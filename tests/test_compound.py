@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expertd.router.compound import LONGEST_CHARACTERS, MOST_PARTS, Part, candidates, judge, split
-from expertd.router.index import Decision
+from expertd.router.decision import Decision
 
 # A request, and its parts as they should be routed.
 SPLIT: list[tuple[str, list[str]]] = [

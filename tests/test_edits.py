@@ -6,9 +6,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -336,3 +338,32 @@ def test_any_row_of_edits_leaves_an_intent_and_reads_back_the_same(
         assert Edits.open(folder).apply(bundle) == present
     edits.reset(bundle)
     assert edits.apply(bundle) == own == _applied(own, {})
+
+
+# --- What is on the disk is checked as what is given -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '{"intent": "make", "action": "replace"}',
+        '{"intent": "make", "action": "append", "sentences": ["forge one", " "]}',
+        '{"intent": "make", "action": "append", "sentences": ["forge\\u0000one"]}',
+        '{"intent": "Bad name!", "action": "append", "sentences": ["forge one"]}',
+    ],
+)
+def test_a_row_that_breaks_the_rules_is_damage(row: str, bundle: Bundle, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "maker.jsonl").write_text(row + "\n")
+    edits = Edits.open(folder)
+    assert edits.apply(bundle) == bundle.intents()
+    assert [path.name for path in folder.iterdir()] == ["maker.jsonl.damaged"]
+
+
+def test_an_intent_that_a_version_has_no_answer_to_waits_for_one_that_has(bundle: Bundle, edits: Edits) -> None:
+    edits.put(bundle, "mend", ["mend it"], append=True)
+    answering = replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, kind="gguf"))
+    assert edits.apply(answering) == bundle.intents()
+    assert [status.name for status in edits.list(answering)] == ["make", "break"]
+    edits.put(answering, "make", ["forge one"], append=True)
+    assert seen(edits, bundle)["mend"] == ("mend it",)

@@ -20,7 +20,8 @@ from google.protobuf import json_format
 from expertd.daemon.assistant import answer as answer_message
 from expertd.daemon.assistant import decision as decision_message
 from expertd.daemon.config import LimitsConfig
-from expertd.daemon.engine import Engine, OverloadedError, Silent
+from expertd.daemon.course import OverloadedError, Silent
+from expertd.daemon.engine import Engine
 from expertd.daemon.explanation import explanation, others
 from expertd.daemon.reply import Reply, Routed
 from expertd.daemon.request import Ask, in_context
@@ -28,7 +29,7 @@ from expertd.daemon.traces import Trace
 from expertd.experts.errors import ExpertError, QueryError, UnavailableError
 from expertd.experts.values import Abstention, Action, Answer, Document, Earlier, Outcome, Query, Structured
 from expertd.experts.view import View
-from expertd.router.index import Alternative, Decision, Explanation, Neighbour, Signal, TierReport
+from expertd.router.decision import Alternative, Decision, Explanation, Neighbour, Signal, TierReport
 from expertd.v1 import assistant_pb2 as pb
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)

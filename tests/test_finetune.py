@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from expertd.distill import finetune, trunk
 from expertd.distill.finetune import Example, Recipe, RowError
+from expertd.distill.network import Network
 from expertd.router.encoder import Encoder, TrunkSpec, pinned
 
 Vectors = npt.NDArray[np.float32]
@@ -162,7 +163,7 @@ def test_the_network_in_torch_computes_what_the_trunk_computes(
     source: tuple[dict[str, Vectors], Path], trunk_root: Path
 ) -> None:
     encoder = Encoder.open(trunk_root)
-    network = finetune._Network(source[0], range(100), dropout=0.0)
+    network = Network(source[0], range(100), dropout=0.0)
     from tokenizers import Tokenizer
 
     ids = [Tokenizer.from_file(str(source[1])).encode(text).ids for text in inside()]
@@ -171,7 +172,7 @@ def test_the_network_in_torch_computes_what_the_trunk_computes(
 
 
 def test_untouched_weights_come_back_as_they_were(source: tuple[dict[str, Vectors], Path]) -> None:
-    weights = finetune._Network(source[0], [5, 7], dropout=0.1).weights()
+    weights = Network(source[0], [5, 7], dropout=0.1).weights()
     for name in weights:
         np.testing.assert_array_equal(weights[name], source[0][name])
     assert {name for name in source[0] if name.startswith("encoder.")} <= set(weights)

@@ -17,8 +17,9 @@ from expertd.daemon.fitter import FitError, Job, fit, fit_apart, spoken
 from expertd.daemon.routing import KEPT_INDEXES, Indexer
 from expertd.experts.bundle import Bundle, open_bundle
 from expertd.experts.edits import Edits
+from expertd.router.decision import Intent
 from expertd.router.encoder import FEATURES
-from expertd.router.index import Intent, RouteIndex
+from expertd.router.index import RouteIndex
 from expertd.router.language import Recogniser
 
 PLANTS = ("water the plants", "give the roses water", "the ferns are dry", "sprinkle the lawn", "wet the soil")
@@ -211,3 +212,16 @@ def test_languages_that_an_expert_owns_sentences_in_are_spoken(trunk_root: Path)
     english = Intent("clock", "time", ("what time is it", "how late is it in Vienna"))
     assert spoken([english, Intent("wecker", "stellen", german)], recogniser) == {"en", "de"}
     assert spoken([english, Intent("wecker", "stellen", german[:2])], recogniser) == {"en"}
+
+
+async def test_what_a_killed_daemon_left_of_a_fit_is_deleted_by_the_next_and_no_other(
+    job: tuple[Job, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left, busy = tmp_path / f"{fitter.PREFIX}left", tmp_path / f"{fitter.PREFIX}busy"
+    for folder in (left, busy):
+        folder.mkdir()
+        (folder / fitter.JOB).write_text("a sentence")
+    with fitter._held(busy):
+        await fit_apart(*job)
+    assert os.listdir(tmp_path) == [busy.name]

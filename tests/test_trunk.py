@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from expertd.distill import trunk
-from expertd.router.encoder import MANIFEST_FILE, Encoder, TrunkError, TrunkMissingError, pinned
+from expertd.router.encoder import (
+    MANIFEST_FILE,
+    Encoder,
+    TrunkError,
+    TrunkMissingError,
+    is_prepared,
+    pinned,
+)
 
 NOWHERE = "http://127.0.0.1:9"
 SENTENCES = (
@@ -212,3 +219,17 @@ def test_vectors_are_those_of_sentence_transformers(encoder: Encoder) -> None:
     cosines = (encoder.encode(SENTENCES) * reference).sum(axis=1)
     assert cosines.mean() >= 0.99
     assert cosines.min() >= 0.98
+
+
+def test_a_trunk_of_another_release_is_made_anew_and_a_damaged_one_is_told_of(broken_trunk: Path) -> None:
+    assert is_prepared(broken_trunk)
+    manifest = broken_trunk / pinned().id / MANIFEST_FILE
+    lines = manifest.read_text().splitlines()
+    manifest.write_text("\n".join(line for line in lines if not line.startswith("layout")))
+    assert not is_prepared(broken_trunk)
+    manifest.write_text("layout = ")
+    assert is_prepared(broken_trunk)
+    with pytest.raises(TrunkError, match="not a trunk's manifest"):
+        Encoder.open(broken_trunk)
+    manifest.unlink()
+    assert not is_prepared(broken_trunk)
