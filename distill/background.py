@@ -5,6 +5,9 @@
 The same data and trunk give the same bytes. Only data sets whose licence lets the fitted model be shipped are read, and
 only their training rows; what is kept are cluster centres and one covariance, no sentence. CARD.md beside the file
 names the sources.
+
+`outside.txt` holds sentences of our own: what people ask an assistant in the very words that timers, clocks and
+calculators are asked in, and that none of these can do ("pause the film"). Each is a cluster of its own.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from expertd.router.background import BACKGROUND_FILE
+from expertd.router.background import BACKGROUND_FILE, Background
 from expertd.router.encoder import Encoder, TrunkError, vectors
 
 from . import datasets
@@ -33,6 +36,8 @@ CLUSTERS = 320
 RANK = 160
 ROUNDS = 25
 SEED = 20260101
+OUTSIDE = Path(__file__).parent / "outside.txt"
+OUTSIDE_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +111,14 @@ def fit(features: Vectors, clusters: int = CLUSTERS, rank: int = RANK) -> tuple[
     )
 
 
-def write(path: Path, trunk: str, fitted: tuple[Vectors, Vectors, Vectors, Vectors]) -> None:
+def write(path: Path, background: Background) -> None:
     """Half precision."""
     from safetensors.numpy import save_file
 
     names = ("centres", "shares", "spread", "noise")
-    tensors = {name: values.astype(np.float16) for name, values in zip(names, fitted, strict=True)}
+    tensors = {name: getattr(background, name).astype(np.float16) for name in names}
     # One key alone: safetensors writes several in no fixed order.
-    save_file(tensors, path, {"trunk": trunk})
+    save_file(tensors, path, {"trunk": background.trunk})
     path.chmod(0o644)
 
 
@@ -132,8 +137,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (TrunkError, OSError) as error:
         print(f"background: {error}", file=sys.stderr)
         return 1
-    print(f"encoding {len(texts):,} sentences", flush=True)
-    write(options.out, encoder.id, fit(encoder.features(texts)))
+    near = OUTSIDE.read_text(encoding="utf-8").splitlines()
+    print(f"encoding {len(texts) + len(near):,} sentences", flush=True)
+    general = Background(encoder.id, *fit(encoder.features(texts)))
+    write(options.out, general.joined(encoder.features(near), share=OUTSIDE_SHARE))
     print(f"{options.out}: {options.out.stat().st_size:,} bytes")
     return 0
 

@@ -34,7 +34,7 @@ MOST_DELIMITERS = 20
 # shows it: two whole clauses at a sentence end or "and then"; two whole clauses at a bare "and" or comma; less.
 LEAST_CONFIDENCE = {"clear": 0.05, "likely": 0.1, "possible": 0.4}
 # The same where one of the two is for the titan: of the other.
-LEAST_BESIDE_TITAN = {"clear": 0.3, "likely": 0.4, "possible": 0.9}
+LEAST_BESIDE_TITAN = {"clear": 0.6, "likely": 0.7, "possible": 0.95}
 # The router is this sure of the whole, and not this sure of a part: the part only adds to the rest.
 WHOLE_SURE, PART_SURE = 0.9, 0.5
 
