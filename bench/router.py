@@ -34,6 +34,7 @@ from expertd.router.encoder import Encoder, vectors
 from expertd.router.fitting import Labelled
 from expertd.router.head import log_sum_exp, softmax
 from expertd.router.index import RouteIndex
+from expertd.router.spelling import Lexicon, Speller
 
 from .report import OUT, ROOT, data_folder, percentiles, report
 
@@ -284,17 +285,21 @@ NOISES: dict[str, Callable[[str, random.Random], str]] = {
 
 
 def noise(index: RouteIndex, reader: Reader, test: Rows, prefix: str) -> dict[str, Any]:
-    """Accuracy and what is sent away, on the same rows of the test split as they are and with noise added."""
+    """Accuracy and what is sent away, on the same rows of the test split as they are and with noise added; each also
+    repaired, as the daemon reads them."""
     chance = random.Random(0)
     known = {intent for _, intent in index.owners}
     inside = test.where(lambda intent: intent in known)
     rows = sorted(chance.sample(range(len(inside.texts)), min(NOISY_ROWS, len(inside.texts))))
     texts, truth = [inside.texts[row] for row in rows], [inside.intents[row] for row in rows]
+    speller, lexicon = Speller(reader.encoder.rank), Lexicon(index.own)
     figures: dict[str, Any] = {}
     for name, add in {"clean": lambda text, chance: text, **NOISES}.items():
-        told = judge(index, reader.features([add(text, chance) for text in texts]), truth, np.zeros((0, 1536)))
-        figures[f"{prefix}_noise_{name}_acc"] = told["inscope_acc"]
-        figures[f"{prefix}_noise_{name}_rejected"] = told["inscope_rejected"]
+        noisy = [add(text, chance) for text in texts]
+        for read, suffix in ((noisy, ""), ([speller.repair(text, lexicon) for text in noisy], "_repaired")):
+            told = judge(index, reader.features(read), truth, np.zeros((0, 1536)))
+            figures[f"{prefix}_noise_{name}{suffix}_acc"] = told["inscope_acc"]
+            figures[f"{prefix}_noise_{name}{suffix}_rejected"] = told["inscope_rejected"]
     return figures
 
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +22,11 @@ import numpy.typing as npt
 from expertd.experts.bundle import Bundle
 from expertd.experts.edits import Edits
 from expertd.experts.values import FloatArray
+from expertd.router.decision import Decision, Explanation, Intent
 from expertd.router.encoder import FEATURES, Encoder
-from expertd.router.index import Decision, Explanation, Intent, RouteIndex
-from expertd.router.language import Recogniser
+from expertd.router.index import RouteIndex
+from expertd.router.language import ENGLISH, Recogniser
+from expertd.router.spelling import Lexicon, Speller
 
 from .fitter import FitError, Job, fit, fit_apart
 
@@ -46,6 +49,8 @@ class Trunk:
     def __init__(self, encoder: Encoder, recogniser: Recogniser) -> None:
         self.encoder = encoder
         self._recogniser = recogniser
+        self._speller = Speller(encoder.rank)
+        self._lexicons: WeakKeyDictionary[RouteIndex, Lexicon] = WeakKeyDictionary()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trunk")
 
     async def encode(self, sentences: Sequence[str]) -> FloatArray:
@@ -53,25 +58,33 @@ class Trunk:
         return await self._run(sum(map(len, sentences)), self.encoder.encode, sentences)
 
     async def decide(self, index: RouteIndex, text: str) -> Decision:
-        """Each tier where the one before is not sure: exact, the language, static, encoder."""
+        """Each tier where the one before is not sure: exact, the language, static, encoder. The last two read the text
+        as it was meant, see `Speller`."""
         if (decision := index.recall(text)) is not None:
             return decision
         if (language := self._recogniser.foreign(text, index.languages)) is not None:
             return index.foreign(text, language.code, language.name)
-        ids = self.encoder.tokens(text)
+        read = await self._meant(index, text)
+        ids = self.encoder.tokens(read)
         sketch = self.encoder.sketch(ids)
-        if (decision := index.glance(sketch, text)) is not None:
-            return decision
-        return index.decide(await self._run(len(text), self.encoder.complete, ids, sketch), text)
+        decision = index.glance(sketch, text)
+        if decision is None:
+            decision = index.decide(await self._run(len(read), self.encoder.complete, ids, sketch), text)
+        return decision if read == text else replace(decision, reason=f'read as "{read}": {decision.reason}')
 
     async def explain(self, index: RouteIndex, text: str) -> Explanation:
         """Every tier's view of the request, whether or not it would have been asked."""
-        (features,) = await self._run(len(text), self.encoder.features, [text])
         language = self._recogniser.recognise(text)
         foreign = self._recogniser.foreign(text, index.languages) is not None
+        read = text if foreign else await self._meant(index, text)
+        (features,) = await self._run(len(read), self.encoder.features, [read])
         explanation = index.explain(features, text, (language.code, language.name) if foreign else None)
+        decision = explanation.decision
+        if read != text and decision.tier != "exact":
+            decision = replace(decision, reason=f'read as "{read}": {decision.reason}')
         return replace(
             explanation,
+            decision=decision,
             language=language.code,
             language_probability=language.probability,
             english=language.english,
@@ -79,6 +92,17 @@ class Trunk:
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _meant(self, index: RouteIndex, text: str) -> str:
+        """What the text was meant to say. The experts' words are counted when a text first has one that is strange."""
+        if index.languages != ENGLISH or not self._speller.suspects(text):
+            return text
+        lexicon = self._lexicons.get(index)
+        if lexicon is None:
+            lexicon = self._lexicons[index] = await asyncio.get_running_loop().run_in_executor(
+                self._thread, Lexicon, index.own
+            )
+        return await self._run(len(text), self._speller.repair, text, lexicon)
 
     async def _run(self, characters: int, work: Callable[..., Result], *arguments: Any) -> Result:
         if characters <= SHORT_CHARACTERS:

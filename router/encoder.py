@@ -139,6 +139,11 @@ class Encoder:
         """The token ids that the encoder sees: the marks of begin and end included, cut at 256."""
         return self._tokens.ids(text)
 
+    def rank(self, word: str) -> int | None:
+        """The place of a lower-case word in the vocabulary, where words stand in about the order of how often they are
+        used; None where it is not there whole."""
+        return self._tokens.rank(word)
+
     def sketch(self, ids: Sequence[int]) -> Vectors:
         """What a text says token by token, without the encoder: float32 (768,), the mean of the static table's rows."""
         own = ids[1:-1]
@@ -214,6 +219,7 @@ class Tokens:
         tokenizer.no_padding()
         tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer = tokenizer
+        self.rank: Callable[[str], int | None] = tokenizer.token_to_id
         self._known: dict[str, tuple[int, ...]] = {}
         normalizer = tokenizer.normalizer
         marks = tokenizer.encode("").ids
@@ -247,6 +253,17 @@ class Tokens:
     def _whole(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text).ids
         return ids
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether the pinned trunk lies under `folder`, as this release reads it. Cheap: no hash is checked."""
+    try:
+        stated = tomllib.loads((folder / pinned().id / MANIFEST_FILE).read_text())
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return True  # `Encoder.open` says what is wrong with it
+    return bool(stated.get("layout", 1) == LAYOUT)
 
 
 def _verify(home: Path) -> str:
