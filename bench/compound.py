@@ -22,10 +22,10 @@ from typing import Any
 from expertd.distill import datasets
 from expertd.router.compound import candidates, split
 from expertd.router.decision import Decision
-from expertd.router.encoder import Encoder, pinned
+from expertd.router.encoder import pinned
 from expertd.router.index import RouteIndex
 
-from .report import ROOT, data_folder, percentiles, report, trunk_folder
+from .report import ROOT, data_folder, open_encoder, percentiles, report, trunk_folder
 from .router import (
     REJECT_IN_SCOPE,
     SETS,
@@ -185,7 +185,7 @@ def main() -> None:
     parser.add_argument("--trunk", type=Path, default=trunk_folder(), metavar="DIR", help="where trunks are kept")
     options = parser.parse_args()
     data = data_folder()
-    reader = Reader(Encoder.open(options.trunk, threads=os.cpu_count() or 1))
+    reader = Reader(open_encoder(options.trunk, threads=os.cpu_count() or 1))
     rows = list(datasets.rows(data / "clinc150" / "data_full.jsonl.gz"))
     split_of = SETS["clinc_full"](data)
     bare = Split("clinc_full", without_out_of_scope(split_of.train), Rows(), Rows())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import grpc
 
-from expertd.router.encoder import pinned
+from expertd.router.encoder import is_prepared
 from expertd.v1 import assistant_pb2 as pb
 from expertd.v1 import assistant_pb2_grpc
 
@@ -68,7 +68,7 @@ class House:
 def house(settings: str = "") -> Iterator[House]:
     """A house that is not started yet; its trunk is made first if nobody made it before."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
-    if not (state / pinned().id / "trunk.toml").is_file():
+    if not is_prepared(state):
         subprocess.run([sys.executable, "-m", "expertd.distill.trunk", "--out", str(state)], check=True)
     with tempfile.TemporaryDirectory(prefix="expertd-bench-") as name:
         folder = Path(name)

@@ -38,14 +38,14 @@ import numpy.typing as npt
 from expertd.client import Client
 from expertd.experts.bundle import seal
 from expertd.router.decision import Intent
-from expertd.router.encoder import SKETCH, Encoder
+from expertd.router.encoder import SKETCH
 from expertd.router.index import RouteIndex
 from expertd.v1 import assistant_pb2 as pb
 from expertd.v1 import assistant_pb2_grpc
 
 from .callers import Reply, open_loop, process
 from .house import House, house
-from .report import OUT, data_folder, percentiles, report, trunk_folder
+from .report import OUT, data_folder, open_encoder, percentiles, report, trunk_folder
 from .router import OUT_OF_SCOPE, SETS, Reader, background_without, without_out_of_scope
 from .sentences import sentences
 
@@ -344,7 +344,7 @@ def running() -> Iterator[tuple[House, Any, Client]]:
 def few_shots(seeds: int) -> tuple[dict[str, Any], list[str]]:
     """Accuracy of intents added live beside a full refit, and of 150 intents that have few sentences from the start."""
     data = data_folder()
-    reader = Reader(Encoder.open(trunk_folder(), threads=os.cpu_count() or 1))
+    reader = Reader(open_encoder(trunk_folder(), threads=os.cpu_count() or 1))
     split = SETS["clinc_full"](data)
     train, test = without_out_of_scope(split.train), without_out_of_scope(split.test)
     strangers = split.train.where(lambda intent: intent == OUT_OF_SCOPE)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from expertd.router.encoder import MANIFEST_FILE, Encoder, is_prepared
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "bench"
@@ -27,6 +31,13 @@ def data_folder() -> Path:
 def trunk_folder() -> Path:
     """Where the user's trunks are kept."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
+
+
+def open_encoder(folder: Path, threads: int = 1) -> Encoder:
+    """The trunk that lies in `folder` itself, or the pinned one under it, which is made first if nobody did."""
+    if not (folder / MANIFEST_FILE).is_file() and not is_prepared(folder):
+        subprocess.run([sys.executable, "-m", "expertd.distill.trunk", "--out", str(folder)], check=True)
+    return Encoder.open(folder, threads)
 
 
 def machine() -> str:

@@ -36,7 +36,7 @@ from expertd.router.head import log_sum_exp, softmax
 from expertd.router.index import RouteIndex
 from expertd.router.spelling import Lexicon, Speller
 
-from .report import OUT, ROOT, data_folder, percentiles, report
+from .report import OUT, ROOT, data_folder, open_encoder, percentiles, report, trunk_folder
 
 Array = npt.NDArray[Any]
 
@@ -308,7 +308,7 @@ def noise(index: RouteIndex, reader: Reader, test: Rows, prefix: str) -> dict[st
 
 def latency(index: RouteIndex, trunk: Path, texts: Sequence[str]) -> dict[str, float]:
     """What each step of the cascade takes for one request, back to back."""
-    encoder = Encoder.open(trunk)
+    encoder = open_encoder(trunk)
     seconds: dict[str, list[float]] = {"sketch": [], "glance": [], "encode": [], "decide": []}
 
     def timed(name: str, work: Callable[[], Any]) -> Any:
@@ -351,7 +351,7 @@ def peer(split: Split, reader: Reader) -> dict[str, Any]:
 
 
 def public(data: Path, trunk: Path, wanted: Sequence[str], reject: float) -> None:
-    reader = Reader(Encoder.open(trunk, threads=os.cpu_count() or 1))
+    reader = Reader(open_encoder(trunk, threads=os.cpu_count() or 1))
     figures: dict[str, Any] = {}
     peers: dict[str, Any] = {}
     for name in wanted:
@@ -373,7 +373,7 @@ def public(data: Path, trunk: Path, wanted: Sequence[str], reject: float) -> Non
             figures |= {f"{name}_{key}": value for key, value in latency(index, trunk, split.test.texts[:1000]).items()}
             peers |= peer(split, reader)
             if (FINETUNED / "trunk.toml").is_file():
-                tuned = Reader(Encoder.open(FINETUNED, threads=os.cpu_count() or 1))
+                tuned = Reader(open_encoder(FINETUNED, threads=os.cpu_count() or 1))
                 general = background_without(data, tuned, family)
                 away = tuned.features(
                     [t for t, i in zip(split.train.texts, split.train.intents, strict=True) if i == OUT_OF_SCOPE]
@@ -394,7 +394,7 @@ def public(data: Path, trunk: Path, wanted: Sequence[str], reject: float) -> Non
 
 
 def custom(options: argparse.Namespace) -> None:
-    encoder = Encoder.open(options.trunk, threads=os.cpu_count() or 1)
+    encoder = open_encoder(options.trunk, threads=os.cpu_count() or 1)
     reader = Reader(encoder)
     test = rows_of(read(options.test))
     if options.oos:
@@ -427,10 +427,11 @@ def custom(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(SETS), metavar="NAMES", help="data sets, with commas between")
-    parser.add_argument("--trunk", type=Path, default=state, metavar="DIR", help="where trunks are kept, or one itself")
+    parser.add_argument(
+        "--trunk", type=Path, default=trunk_folder(), metavar="DIR", help="where trunks are kept, or one itself"
+    )
     parser.add_argument("--reject-in-scope", type=float, default=REJECT_IN_SCOPE, metavar="SHARE",
                         help="of requests that an expert could answer, send at most this share away")  # fmt: skip
     for name, text in (("train", "rows to fit on"), ("valid", "rows to calibrate on"), ("test", "rows to judge"),

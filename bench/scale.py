@@ -24,11 +24,11 @@ import numpy.typing as npt
 
 from expertd.router.background import Background
 from expertd.router.decision import Intent
-from expertd.router.encoder import DIMENSIONS, FEATURES, Encoder
+from expertd.router.encoder import DIMENSIONS, FEATURES
 from expertd.router.head import log_sum_exp
 from expertd.router.index import RouteIndex
 
-from .report import OUT, percentiles, report
+from .report import OUT, open_encoder, percentiles, report, trunk_folder
 
 # Sentences of a route: ten to learn from, one to ask.
 SAID = 11
@@ -221,7 +221,7 @@ class Built:
 
 def encoded(trunk: Path, count: int) -> npt.NDArray[np.float16]:
     """Features of the sentences of the first `count` routes, float16 (count, 11, 1536), kept between runs."""
-    encoder = Encoder.open(trunk, threads=os.cpu_count() or 1)
+    encoder = open_encoder(trunk, threads=os.cpu_count() or 1)
     made = routes()
     digest = hashlib.sha256("\n".join(said for _, sentences in made for said in sentences).encode()).hexdigest()
     path = OUT / f"scale-{digest[:12]}-{encoder.id[:12]}.npy"
@@ -321,11 +321,10 @@ def judge(built: Built, most: int = 2000) -> dict[str, float]:
 
 
 def main() -> None:
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--routes", type=int, nargs="+", default=[150, 1000, 10000], metavar="N", help="at most 10000")
     parser.add_argument("--turns", type=int, default=3000, help="requests timed at each size")
-    parser.add_argument("--trunk", type=Path, default=state, metavar="DIR", help="where trunks are kept")
+    parser.add_argument("--trunk", type=Path, default=trunk_folder(), metavar="DIR", help="where trunks are kept")
     options = parser.parse_args()
     counts = sorted(set(options.routes))
     if not 1 <= counts[0] <= counts[-1] <= 10_000:

@@ -258,7 +258,7 @@ class _Reading:
 
     def _squeezed(self, run: str) -> str | None:
         """Of "sooo" "so", of "pleeease" "please"."""
-        if _REPEATED.search(run):
+        if _REPEATED.search(run) and not self._known(run):
             for kept in (r"\1\1", r"\1"):
                 shorter = _REPEATED.sub(kept, run)
                 if self._known(shorter) and len(shorter) > 1:

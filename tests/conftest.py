@@ -64,10 +64,10 @@ def make_bundle(tmp_path: Path) -> BundleMaker:
 @pytest.fixture(scope="session")
 def trunk_root() -> Path:
     """The folder that holds the prepared trunk: the user's own if it is there, else made now, once."""
-    from expertd.router.encoder import pinned
+    from expertd.router.encoder import is_prepared
 
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
-    if not (state / pinned().id / "trunk.toml").is_file():
+    if not is_prepared(state):
         subprocess.run([sys.executable, "-m", "expertd.distill.trunk", "--out", str(state)], check=True)
     return state
 

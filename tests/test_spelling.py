@@ -130,6 +130,10 @@ def test_what_the_experts_say_decides_between_words_that_are_as_near() -> None:
         assert Speller(ranks.get).repair("tiies", Lexicon([own])) == meant
 
 
+def test_a_known_word_of_repeated_letters_is_no_slip() -> None:
+    assert Speller({"iii": 3500, "ii": 2500, **RANKS}.get).repair("set a tmier iii", LEXICON) == "set a timer iii"
+
+
 def test_long_texts_and_those_without_a_known_word_are_not_spelled() -> None:
     book = "set a tmier " * (MOST_CHARACTERS // 12 + 1)
     assert repaired(book) == book
