@@ -58,16 +58,19 @@ class Trunk:
         return await self._run(sum(map(len, sentences)), self.encoder.encode, sentences)
 
     async def decide(self, index: RouteIndex, text: str) -> Decision:
-        """Each tier where the one before is not sure: exact, the language, static, encoder. The last two read the text
-        as it was meant, see `Speller`."""
+        """Each tier where the one before is not sure: exact, static, the language, encoder. Where words are strange the
+        language is asked first, and the text is read as it was meant, see `Speller`."""
         if (decision := index.recall(text)) is not None:
+            return decision
+        plain = text.isascii() and not self._speller.suspects(text)
+        if plain and (decision := index.glance(self._sketch(text), text)) is not None:
             return decision
         if (language := self._recogniser.foreign(text, index.languages)) is not None:
             return index.foreign(text, language.code, language.name)
-        read = await self._meant(index, text)
+        read = text if plain else await self._meant(index, text)
         ids = self.encoder.tokens(read)
         sketch = self.encoder.sketch(ids)
-        decision = index.glance(sketch, text)
+        decision = None if plain else index.glance(sketch, text)
         if decision is None:
             decision = index.decide(await self._run(len(read), self.encoder.complete, ids, sketch), text)
         return decision if read == text else replace(decision, reason=f'read as "{read}": {decision.reason}')
@@ -75,8 +78,10 @@ class Trunk:
     async def explain(self, index: RouteIndex, text: str) -> Explanation:
         """Every tier's view of the request, whether or not it would have been asked."""
         language = self._recogniser.recognise(text)
-        foreign = self._recogniser.foreign(text, index.languages) is not None
-        read = text if foreign else await self._meant(index, text)
+        plain = text.isascii() and not self._speller.suspects(text)
+        glanced = plain and index.glance(self._sketch(text)) is not None
+        foreign = not glanced and self._recogniser.foreign(text, index.languages) is not None
+        read = text if plain or foreign else await self._meant(index, text)
         (features,) = await self._run(len(read), self.encoder.features, [read])
         explanation = index.explain(features, text, (language.code, language.name) if foreign else None)
         decision = explanation.decision
@@ -93,9 +98,12 @@ class Trunk:
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def _sketch(self, text: str) -> FloatArray:
+        return self.encoder.sketch(self.encoder.tokens(text))
+
     async def _meant(self, index: RouteIndex, text: str) -> str:
         """What the text was meant to say. The experts' words are counted when a text first has one that is strange."""
-        if index.languages != ENGLISH or not self._speller.suspects(text):
+        if index.languages != ENGLISH:
             return text
         lexicon = self._lexicons.get(index)
         if lexicon is None:
