@@ -973,7 +973,9 @@ def interrupt_after(arguments: list[str], words: bytes, environment: dict[str, s
     )
     seen = b""
     while words not in seen:
-        seen += os.read(process.stdout.fileno(), 4096)
+        more = os.read(process.stdout.fileno(), 4096)
+        assert more, f"it ended with {process.wait()} and said {seen!r}"
+        seen += more
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=30)
     return process.returncode, (seen + rest).decode()

@@ -543,7 +543,7 @@ def test_the_same_sentences_give_the_same_index(fit: Fit) -> None:
 
 def test_the_background_is_bound_to_the_trunk_and_small(background: Background) -> None:
     assert background.trunk == pinned().id
-    assert (ROOT / "router" / "data" / "background.safetensors").stat().st_size <= 2_000_000
+    assert (ROOT / "router" / "data" / "background.safetensors").stat().st_size <= 2_500_000
     assert background.shares.sum() == pytest.approx(1, abs=1e-3)
 
 
