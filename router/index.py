@@ -176,7 +176,7 @@ class RouteIndex:
         by_expert = np.sort(np.bincount(self._expert_of[scored.numbers], scored.shares))[::-1]
         cosines = self.known @ vectors(features[None])[0] if neighbours else np.zeros(0, np.float32)
         rows = np.argsort(-cosines)[:neighbours]
-        names = ("energy of the experts", "background's logit", "nearest sentence", "how often requests are in scope")
+        names = ("energy of the experts", "background's logit", "nearest sentence", "constant")
         values = (scored.energy, scored.foil, similarity, 1.0)
         return Explanation(
             decision=decision,
