@@ -19,6 +19,8 @@ from expertd.router.encoder import is_prepared
 from expertd.v1 import assistant_pb2 as pb
 from expertd.v1 import assistant_pb2_grpc
 
+from .report import trunk_folder
+
 
 @dataclass
 class House:
@@ -67,7 +69,7 @@ class House:
 @contextmanager
 def house(settings: str = "") -> Iterator[House]:
     """A house that is not started yet; its trunk is made first if nobody made it before."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "expertd" / "trunk"
+    state = trunk_folder()
     if not is_prepared(state):
         subprocess.run([sys.executable, "-m", "expertd.distill.trunk", "--out", str(state)], check=True)
     with tempfile.TemporaryDirectory(prefix="expertd-bench-") as name:

@@ -62,12 +62,14 @@ COMPARED = 4
 # Intents with fewer sentences are never held out: there would be nothing left to learn them from.
 LEAST_HELD_OUT = 3
 # With fewer held-out sentences than this the stacks are these, the threshold is even odds, and the static tier answers
-# nothing. Fitted on experts of one to nine sentences, each alone against the background.
+# nothing. Fitted on the shipped experts, each alone with one to nine of its sentences, told from the other experts' and
+# from the background: 0.97 under the curve; 88 % of its further sentences kept, and 8 % of what is not its own.
 LEAST_CALIBRATION = 20
 # The static tier is trusted only where it has shown so many times that it may be.
 LEAST_GLANCED = 100
-DEFAULT_SCOPE = (1.0, -1.0, 8.0, -3.5)
-DEFAULT_STATIC_SCOPE = (1.0, -1.0, 0.0)
+DEFAULT_SCOPE = (1.70, -1.70, 1.37, 4.04)
+DEFAULT_STATIC_SCOPE = (1.65, -1.65, 4.18)
+DEFAULT_OFFER_FROM = 0.02
 NEVER = 2.0
 # Which way energy, background and nearness speak.
 SIGNS = np.array([1.0, -1.0, 1.0])
@@ -218,8 +220,8 @@ def fit(
             0.0,
             NEVER,
             CLARIFY_BETWEEN[0],
-            0.02,
-            ((6.0, -2.0, 0.0), (6.0, -2.0, 0.0)),
+            DEFAULT_OFFER_FROM,
+            (_usual_at_first(static, features, classes, judge), _usual_at_first(encoder, features, classes, judge)),
         )
     scores = _joined(held)
     scope = _stack(scores.signals(), scores.inside)
@@ -381,6 +383,13 @@ def _usual(logits: Floats, truth: Classes) -> tuple[float, float, float]:
     # The median: intents that a fold's head has never seen stand far below all others.
     others = np.median(logits[:USUAL, :-1], axis=1)
     return float(np.median(own)), float(np.median(others)), float(np.median(logits[:, -1]))
+
+
+def _usual_at_first(tier: Tier, features: Vectors, classes: Classes, judge: Vectors) -> tuple[float, float, float]:
+    """With nothing held out: from the sentences themselves, and from rows of the background for the others' logits."""
+    own, far = (tier.read(rows) @ tier.head.T + tier.offset for rows in (features, judge))
+    mine = own[np.arange(len(classes)), classes]
+    return float(np.median(mine)), float(np.median(far[:, :-1])), float(np.median(own[:, -1]))
 
 
 def _glance_from(scores: _Scores, static: Tier, scope: Floats, kept: npt.NDArray[np.bool_]) -> float:

@@ -36,7 +36,7 @@ Vectors = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.floating[Any]]
 
 # Rises whenever the same sentences would give another index.
-RECIPE = 4
+RECIPE = 5
 MOST_OFFERED = 10
 # So few values are sorted whole.
 FEW = 256
@@ -520,7 +520,7 @@ def _small_ones_imprinted(
     fitted: Fitted, features: Vectors, classes: npt.NDArray[np.int32], anchors: live.Anchors
 ) -> Fitted:
     """Beside intents of a hundred sentences, one of five is found better by the closed form than by the softmax head:
-    on CLINC150 in 91 % instead of 79 %."""
+    on CLINC150's validation rows in 90 % instead of 79 %."""
     sizes = np.bincount(classes)
     small = np.flatnonzero(sizes < SMALL_SHARE * sizes.mean())
     static, encoder = fitted.static, fitted.encoder

@@ -99,7 +99,7 @@ def shipped() -> list[Intent]:
 
 @pytest.fixture(scope="module")
 def index(fit: Fit, asked: tuple[Vectors, list[str]]) -> RouteIndex:
-    return fit(*half(asked, 0))
+    return fit(*half(asked, 0), reject_in_scope=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_unseen_sentences_reach_their_expert(
 def test_what_no_expert_knows_goes_to_the_titan(index: RouteIndex, asked: tuple[Vectors, list[str]]) -> None:
     kept = [index.decide(vector).verdict != "titan" for vector, expert in zip(*asked, strict=True) if not expert]
     # Eleven sentences an expert: the shipped ones have many more, and keep fewer.
-    assert np.mean(kept) <= 0.65
+    assert np.mean(kept) <= 0.45
 
 
 def test_a_higher_share_sent_away_keeps_less_of_what_is_out_of_scope(
@@ -234,6 +234,20 @@ def test_one_expert_alone_takes_what_is_its_own_and_no_more(fit: Fit, encoder: E
     own, other = encoder.features(["please water the tomatoes", "who was the first person on the moon"])
     assert index.decide(own).verdict == "routed"
     assert index.decide(other).verdict == "titan"
+
+
+def test_an_intent_added_to_very_few_sentences_takes_its_own_and_leaves_theirs(fit: Fit, encoder: Encoder) -> None:
+    index = fit(Intent("garden", "use", GARDEN[:3])).with_intent(
+        Intent("kitchen", "use", KITCHEN[:3]), encoder.features(KITCHEN[:3])
+    )
+    asked_for = (
+        "water the roses please",
+        "is the lawn dry now",
+        "preheat the oven to 180 degrees",
+        "turn the hob down now",
+    )
+    made = [index.decide(features).expert for features in encoder.features(asked_for)]
+    assert made == ["garden", "garden", "kitchen", "kitchen"]
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
