@@ -1,11 +1,12 @@
-"""Makes small GGUF files that llama.cpp loads, so that tests and benches need no download.
+"""Makes GGUF files that llama.cpp loads, so that tests and benches need no download.
 
-The model is a llama whose attention and feed-forward weights are zero: what it says next depends on the last token
-alone. Its embeddings and output matrix chain the given words one after the other, so what it says is known in
+A chain model is a small llama whose attention and feed-forward weights are zero: what it says next depends on the last
+token alone. Its embeddings and output matrix chain the given words one after the other, so what it says is known in
 advance: after any prompt it says the words, in order, and stops (or starts again). Its size is free: the zeros are
-computed with like any other weight, which makes a model as slow as a test needs it.
+computed with like any other weight, which makes a model as slow as a test needs it. A random model has the shape and
+the quantisation of a real one, and says random words: for memory and speed alone.
 
-    python -m bench.gguf_files FILE [--endless] [--dim 64] [--layers 2]
+    python -m bench.gguf_files FILE [--endless] [--dim 64] [--layers 2] [--random]
 """
 
 from __future__ import annotations
@@ -65,17 +66,7 @@ def write_chain_model(
     writer.add_head_count_kv(dim // 32)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(32)
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list(vocabulary)
-    # Bytes and marks score below every word: a longer piece wins.
-    writer.add_token_scores([-1e6 if index < _FIRST_WORD else -float(index) for index in range(len(vocabulary))])
-    writer.add_token_types(types)
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(_EOS)
-    writer.add_unk_token_id(0)
-    writer.add_add_bos_token(True)
-    if chat_template is not None:
-        writer.add_chat_template(chat_template)
+    _add_tokenizer(writer, vocabulary, types, chat_template)
 
     writer.add_tensor("token_embd.weight", embedding)
     for layer in range(layers):
@@ -108,6 +99,100 @@ def write_slow_model(path: Path) -> Path:
     return write_chain_model(path, endless=True, dim=1024, layers=4)
 
 
+def write_random_model(
+    path: Path,
+    *,
+    layers: int = 28,
+    dim: int = 1536,
+    feed_forward: int = 8960,
+    heads: int = 12,
+    heads_kv: int = 2,
+    vocabulary: int = 151_936,
+    context: int = 32_768,
+    seed: int = 0,
+) -> Path:
+    """Writes a qwen2 with random weights; as it stands, the shape of Qwen2.5-1.5B in the mix Q4_K_M, 1.1 GB.
+
+    In that mix the output and, in half of the layers, two matrices are Q6_K, all others Q4_K. dim, feed_forward:
+    multiples of 256.
+    """
+    random = np.random.default_rng(seed)
+    tokens, types = _vocabulary([f"w{number}" for number in range(vocabulary - _FIRST_WORD)])
+    quantised = gguf.GGMLQuantizationType
+    per_head = dim // heads
+    matrices = {
+        "attn_q": (dim, dim), "attn_k": (heads_kv * per_head, dim), "attn_v": (heads_kv * per_head, dim),
+        "attn_output": (dim, dim), "ffn_gate": (feed_forward, dim), "ffn_up": (feed_forward, dim),
+        "ffn_down": (dim, feed_forward),
+    }  # fmt: skip
+    ones = {"attn_norm": dim, "ffn_norm": dim}
+    zeros = {"attn_q.bias": dim, "attn_k.bias": heads_kv * per_head, "attn_v.bias": heads_kv * per_head}
+
+    writer = gguf.GGUFWriter(path, "qwen2")
+    writer.add_name("random")
+    writer.add_license("Apache-2.0")
+    writer.add_context_length(context)
+    writer.add_embedding_length(dim)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(feed_forward)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(heads_kv)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_freq_base(1e6)
+    _add_tokenizer(writer, tokens, types, CHAT_TEMPLATE)
+
+    # What is written, in order; the tables come before the data, and the data is never in memory whole.
+    tensors: list[tuple[str, tuple[int, int], gguf.GGMLQuantizationType]] = []
+    tensors.append(("token_embd.weight", (vocabulary, dim), quantised.Q4_K))
+    tensors.append(("output.weight", (vocabulary, dim), quantised.Q6_K))
+    for layer in range(layers):
+        eighth = layers // 8
+        finer = layer < eighth or layer >= 7 * layers // 8 or (layer - eighth) % 3 == 2
+        for name, shape in matrices.items():
+            kind = quantised.Q6_K if finer and name in {"attn_v", "ffn_down"} else quantised.Q4_K
+            tensors.append((f"blk.{layer}.{name}.weight", shape, kind))
+        tensors += [(f"blk.{layer}.{name}.weight", (1, size), quantised.F32) for name, size in ones.items()]
+        tensors += [(f"blk.{layer}.{name}", (0, size), quantised.F32) for name, size in zeros.items()]
+    tensors.append(("output_norm.weight", (1, dim), quantised.F32))
+    for name, (rows, columns), kind in tensors:
+        if kind is quantised.F32:
+            writer.add_tensor_info(name, (columns,), np.dtype(np.float32), 4 * columns)
+        else:
+            block = _BLOCK_BYTES[kind]
+            row = columns // 256 * block
+            writer.add_tensor_info(name, (rows, row), np.dtype(np.uint8), rows * row, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for _, (rows, columns), kind in tensors:
+        if kind is quantised.F32:
+            writer.write_tensor_data(np.full(columns, rows, np.float32))
+        else:
+            writer.write_tensor_data(_random_blocks(random, rows, columns, kind))
+    writer.close()
+    return path
+
+
+_BLOCK_BYTES = {gguf.GGMLQuantizationType.Q4_K: 144, gguf.GGMLQuantizationType.Q6_K: 210}
+
+
+def _random_blocks(
+    random: np.random.Generator, rows: int, columns: int, kind: gguf.GGMLQuantizationType
+) -> npt.NDArray[np.uint8]:
+    """(rows, bytes) of random weights, about 0 on average, of a spread that keeps activations in bounds."""
+    size = _BLOCK_BYTES[kind]
+    blocks = np.frombuffer(random.bytes(rows * columns // 256 * size), np.uint8).reshape(-1, size).copy()
+    # Of 256 weights: in Q4_K two half-precision scales come first, in Q6_K one comes last.
+    if kind is gguf.GGMLQuantizationType.Q4_K:
+        # weight = scale × (0…63) × (0…15) − least × (0…63)
+        scale = columns**-0.5 / 256
+        blocks[:, :4] = np.array([scale, 7.5 * scale], np.float16).view(np.uint8)
+    else:
+        # weight = scale × (−128…127) × (−32…31)
+        blocks[:, -2:] = np.array([columns**-0.5 / 1024], np.float16).view(np.uint8)
+    return blocks.reshape(rows, -1)
+
+
 def _vocabulary(words: Sequence[str]) -> tuple[list[str], list[int]]:
     kinds = gguf.TokenType
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁"]
@@ -117,6 +202,22 @@ def _vocabulary(words: Sequence[str]) -> tuple[list[str], list[int]]:
             tokens.append(f"▁{word}")
             types.append(int(kinds.NORMAL))
     return tokens, types
+
+
+def _add_tokenizer(
+    writer: gguf.GGUFWriter, vocabulary: Sequence[str], types: Sequence[int], chat_template: str | None
+) -> None:
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(vocabulary)
+    # Bytes and marks score below every word: a longer piece wins.
+    writer.add_token_scores([-1e6 if index < _FIRST_WORD else -float(index) for index in range(len(vocabulary))])
+    writer.add_token_types(types)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(_EOS)
+    writer.add_unk_token_id(0)
+    writer.add_add_bos_token(True)
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
 
 
 def _chain(words: Sequence[str]) -> list[int]:
@@ -157,13 +258,19 @@ def _chained_weights(size: int, chain: Sequence[int], *, endless: bool, dim: int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Writes a small GGUF file whose answer is known in advance.")
+    parser = argparse.ArgumentParser(
+        description="Writes a GGUF file: a small one whose answer is known in advance, or a random one."
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("--endless", action="store_true", help="never stop by itself")
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--random", action="store_true", help="the shape of a real model of 1.5 billion weights")
     arguments = parser.parse_args()
-    path = write_chain_model(arguments.file, endless=arguments.endless, dim=arguments.dim, layers=arguments.layers)
+    if arguments.random:
+        path = write_random_model(arguments.file)
+    else:
+        path = write_chain_model(arguments.file, endless=arguments.endless, dim=arguments.dim, layers=arguments.layers)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -9,7 +9,7 @@ Answers, decisions and events are the messages of the contract (`expertd.v1`), n
 """
 
 from .aio import AsyncClient
-from .client import About, Client, Fleet
+from .client import About, Client
 from .errors import (
     CancelledError,
     DaemonDownError,
@@ -24,6 +24,7 @@ from .errors import (
     NotFoundError,
     UnavailableError,
 )
+from .fleet import Fleet
 from .series import Reading, read_series
 from .wire import default_socket
 

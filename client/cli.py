@@ -32,10 +32,11 @@ def main() -> None:
 
 def command_line() -> click.Group:
     """expertctl with all of its commands."""
-    from . import commands, intents, operate
+    from . import commands, doctor, intents, models, operate, policy
     from .invocation import expertctl
 
-    for command in (*commands.COMMANDS, *operate.COMMANDS, *intents.COMMANDS):
+    rooms = (commands, operate, policy, models, doctor, intents)
+    for command in (command for room in rooms for command in room.COMMANDS):
         expertctl.add_command(command)
     return expertctl
 

@@ -32,6 +32,7 @@ def input_options(command: F) -> F:
         click.option("--file", metavar="FILE", help="A document: a text file, or - for standard input."),
         click.option("--session", default="", metavar="NAME", help="Requests of one conversation share it."),
         click.option("--local-only", is_flag=True, help="Never leave this machine for this request."),
+        click.option("--background", is_flag=True, help="Nobody waits for it: what somebody waits for goes first."),
     )
     for option in reversed(options):
         command = option(command)
@@ -145,7 +146,15 @@ def invoke(invocation: Invocation, /, expert: str, text: tuple[str, ...], intent
 
 
 def _about(
-    terminal: Terminal, text: str, *, series: str | None, column: str, file: str | None, session: str, local_only: bool
+    terminal: Terminal,
+    text: str,
+    *,
+    series: str | None,
+    column: str,
+    file: str | None,
+    session: str,
+    local_only: bool,
+    background: bool,
 ) -> About:
     if not text and series is None and file is None:
         raise click.UsageError("nothing to ask: give TEXT, --series or --file")
@@ -154,6 +163,8 @@ def _about(
     if column and series is None:
         raise click.UsageError("--column chooses from a --series; give one")
     about = About(session=session, local_only=local_only)
+    if background:
+        about["priority"] = "background"
     if series is not None:
         with _opened(series) as stream:
             reading = read_series(stream, "standard input" if series == "-" else Path(series).name, column)

@@ -1,25 +1,19 @@
-"""What an operator does with expertctl: see the experts, change which version serves, look after models, examine."""
+"""What an operator does with expertctl: see the experts, and change which version serves."""
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from expertd.v1 import fleet_pb2 as fleet
 
-from . import render
-from .errors import ExpertdError
-from .invocation import Invocation, complete_expert, complete_model, json_option, pass_invocation
+from . import render, render_fleet
+from .invocation import Invocation, complete_expert, json_option, pass_invocation
 from .terminal import Terminal
-from .wire import SYSTEM_SOCKET, daemon_down, default_socket, knock
 
 expert_argument = click.argument("expert", shell_complete=complete_expert)
-Check = fleet.GetStatusResponse.Check
-Level = fleet.GetStatusResponse.Check.Level
 
 
 # --- See -------------------------------------------------------------------------------------------------------------
@@ -30,21 +24,27 @@ Level = fleet.GetStatusResponse.Check.Level
 @pass_invocation
 def ps(invocation: Invocation) -> None:
     """List the experts: what serves, in which state, at which cost."""
-    experts = invocation.client.fleet.list()
-    if invocation.terminal.json:
-        invocation.terminal.document(fleet.ListExpertsResponse(experts=experts))
-    elif not experts:
-        invocation.terminal.say("no experts; `expertctl install FOLDER` brings one")
-    else:
-        rows = [render.ps_row(expert) for expert in sorted(experts, key=lambda expert: expert.name)]
+    terminal = invocation.terminal
+    found = invocation.client.fleet.overview()
+    if terminal.json:
+        terminal.document(found)
+        return
+    experts = sorted(found.experts, key=lambda expert: expert.name)
+    if experts:
+        rows = [row for expert in experts for row in render_fleet.ps_rows(expert)]
         # Reasons are sentences: on a terminal they stand below, where there is room for them.
-        *columns, reason = render.PS_TITLES
-        below = [f"{row[0]}: {row[-1]}" for row in rows if row[-1]] if invocation.terminal.tty else []
-        if below:
-            invocation.terminal.table(columns, [row[:-1] for row in rows], right=render.NUMBERS)
-            invocation.terminal.say("\n".join(["", *below]))
+        *columns, why = render_fleet.PS_TITLES
+        if terminal.tty:
+            terminal.table(columns, [row[:-1] for row in rows], right=render_fleet.NUMBERS)
+            terminal.say()
         else:
-            invocation.terminal.table([*columns, reason], rows, right=render.NUMBERS)
+            terminal.table([*columns, why], rows, right=render_fleet.NUMBERS)
+        for line, over in render_fleet.below(experts) if terminal.tty else ():
+            terminal.say(line, dim=over)
+    else:
+        terminal.say("no experts; `expertctl install FOLDER` brings one")
+    if found.HasField("memory"):
+        terminal.say(render_fleet.memory_line(found.memory))
 
 
 @click.command()
@@ -52,34 +52,75 @@ def ps(invocation: Invocation) -> None:
 @json_option
 @pass_invocation
 def show(invocation: Invocation, expert: str) -> None:
-    """Show one EXPERT: details, versions, card."""
+    """Show one EXPERT: details, versions, what is on trial, card."""
     terminal = invocation.terminal
     found = invocation.client.fleet.get(expert)
     if terminal.json:
         terminal.document(found)
         return
-    for name, value in render.expert_rows(found.expert):
+    for name, value in render_fleet.expert_rows(found.expert):
         terminal.say(f"{name:<10} {value}")
-    if found.expert.versions:
+    newest_first = sorted(found.expert.versions, key=lambda version: -version.version)
+    if newest_first:
         terminal.say()
-        newest_first = sorted(found.expert.versions, key=lambda version: -version.version)
-        titles = ("version", "state", "since", "disk", "reason")
-        terminal.table(titles, [render.version_row(version) for version in newest_first], right=render.NUMBERS)
+        rows = [render_fleet.version_row(found.expert, version) for version in newest_first]
+        terminal.table(render_fleet.VERSION_TITLES, rows, right=render_fleet.NUMBERS)
+    for version in newest_first:
+        if version.HasField("trial"):
+            terminal.say()
+            terminal.say(render_fleet.trial_line(version))
+            rows = render_fleet.trial_rows(found.expert, version)
+            terminal.table(render_fleet.TRIAL_TITLES, rows, right=render_fleet.NUMBERS)
+    if examined := [version for version in newest_first if version.examination]:
+        terminal.say()
+        for version in examined:
+            terminal.say(f"version {version.version} examined: {version.examination}")
     if found.card:
         terminal.say()
         terminal.markdown(found.card)
 
 
 @click.command()
+@click.argument("expert", default="", shell_complete=complete_expert)
 @json_option
 @pass_invocation
-def watch(invocation: Invocation) -> None:
-    """Print every expert as it is now, then each change. Ends with Ctrl-C."""
-    for change in invocation.client.fleet.watch():
-        if invocation.terminal.json:
-            invocation.terminal.line(change)
-        else:
-            invocation.terminal.say(render.watch_line(change))
+def watch(invocation: Invocation, expert: str) -> None:
+    """Show the experts as they are now, then each change.
+
+    On a terminal a table that keeps itself up to date, elsewhere a line for each change. With EXPERT: of that one
+    alone. Ends with Ctrl-C.
+    """
+    terminal = invocation.terminal
+    if expert:
+        invocation.client.fleet.get(expert)  # a name that nobody has would be waited for in vain
+    changes = (change for change in invocation.client.fleet.watch() if not expert or change.expert.name == expert)
+    if terminal.json:
+        for change in changes:
+            terminal.line(change)
+    elif terminal.redraws:
+        _watch_live(terminal, changes)
+    else:
+        last: dict[str, str] = {}
+        for change in changes:
+            line = render_fleet.watch_line(change)
+            # What changed may be nothing that a line shows.
+            if last.get(change.expert.name) != line:
+                last[change.expert.name] = line
+                terminal.say(line)
+
+
+def _watch_live(terminal: Terminal, changes: Iterable[fleet.WatchResponse]) -> None:
+    known: dict[str, fleet.Expert] = {}
+    *columns, _ = render_fleet.PS_TITLES
+    with terminal.live() as draw:
+        for change in changes:
+            if change.removed:
+                known.pop(change.expert.name, None)
+            else:
+                known[change.expert.name] = change.expert
+            experts = [known[name] for name in sorted(known)]
+            rows = [row[:-1] for expert in experts for row in render_fleet.ps_rows(expert)]
+            draw(columns, rows, render_fleet.NUMBERS, [("", False), *render_fleet.below(experts)])
 
 
 @click.command()
@@ -98,9 +139,9 @@ def traces(invocation: Invocation, expert: str, limit: int, trace_id: str) -> No
         terminal.say("no traces")
     else:
         titles = ("trace", "time", "expert", "intent", "by", "sure", "outcome", "total", "feedback", "text or reason")
-        rows = [render.trace_row(trace) for trace in found]
+        rows = [render_fleet.trace_row(trace) for trace in found]
         if not terminal.tty:
-            terminal.table(titles, rows, right=render.NUMBERS)
+            terminal.table(titles, rows, right=render_fleet.NUMBERS)
             return
         # As in `ps`, sentences stand below; year and version go without saying, and where it is narrow, the tier.
         short = []
@@ -108,7 +149,7 @@ def traces(invocation: Invocation, expert: str, limit: int, trace_id: str) -> No
             how = tier if terminal.width >= 120 else ""
             when, who, end = time.partition("-")[2], name.partition(" ")[0], outcome.replace("_", " ")
             short.append([trace, when, who, intent, how, sure, end, *rest])
-        terminal.table(titles[:-1], short, right=render.NUMBERS, whole=frozenset({"trace", "time", "expert"}))
+        terminal.table(titles[:-1], short, right=render_fleet.NUMBERS, whole=frozenset({"trace", "time", "expert"}))
         if below := [f"{row[0]}: {row[-1]}" for row in rows if row[-1]]:
             terminal.say()
             for line in below:
@@ -123,7 +164,11 @@ def traces(invocation: Invocation, expert: str, limit: int, trace_id: str) -> No
 @json_option
 @pass_invocation
 def install(invocation: Invocation, folder: Path) -> None:
-    """Upload the bundle in FOLDER, examine it, and serve it. The version before it serves until then."""
+    """Upload a bundle, examine it, and serve it.
+
+    FOLDER holds it. Where `expertctl policy` has it so, a trial comes first; the version before serves until then. Ends
+    with 0 when the version serves or is on trial, with 1 when it failed.
+    """
     terminal = invocation.terminal
 
     def told(step: fleet.InstallResponse) -> None:
@@ -136,27 +181,10 @@ def install(invocation: Invocation, folder: Path) -> None:
             terminal.say(": ".join(part for part in (head, message) if part))
 
     try:
-        last = invocation.client.fleet.install(folder, told)
+        invocation.client.fleet.install(folder, told)
     except KeyboardInterrupt:
         terminal.warn("interrupted; expertd goes on with a bundle that has arrived: see `expertctl ps`")
         raise click.exceptions.Exit(130) from None
-    if not last.state:
-        _tell_unchanged(invocation, folder)
-
-
-def _tell_unchanged(invocation: Invocation, folder: Path) -> None:
-    """No state was told: what was installed is what serves."""
-    import tomllib
-
-    manifest = tomllib.loads((folder / "expert.toml").read_text(encoding="utf-8"))
-    name, version = str(manifest.get("name")), manifest.get("version")
-    if invocation.client.fleet.get(name).expert.serving_version != version:
-        return
-    if invocation.terminal.json:
-        already = fleet.InstallResponse(expert=name, version=version, state="STATE_SERVING", message="serves already")
-        invocation.terminal.line(already)
-    else:
-        invocation.terminal.say(f"{name} {version} serves already")
 
 
 @click.command()
@@ -165,8 +193,17 @@ def _tell_unchanged(invocation: Invocation, folder: Path) -> None:
 @json_option
 @pass_invocation
 def promote(invocation: Invocation, expert: str, version: int) -> None:
-    """Serve a VERSION of EXPERT that is in the store."""
-    _print_expert(invocation.terminal, invocation.client.fleet.promote(expert, version))
+    """Serve a VERSION of EXPERT that is in the store.
+
+    One that is on trial is accepted by it: it serves at once.
+    """
+    after = invocation.client.fleet.promote(expert, version)
+    promoted = next((each for each in after.versions if each.version == version), None)
+    if promoted is None or invocation.terminal.json:
+        _print_expert(invocation.terminal, after)
+    else:
+        # Which need not be the one that serves: a policy may put it on trial.
+        invocation.terminal.say(f"{expert} {version} {render_fleet.version_state(promoted)}")
 
 
 @click.command()
@@ -174,8 +211,19 @@ def promote(invocation: Invocation, expert: str, version: int) -> None:
 @json_option
 @pass_invocation
 def rollback(invocation: Invocation, expert: str) -> None:
-    """Serve the version of EXPERT that served before this one."""
-    _print_expert(invocation.terminal, invocation.client.fleet.rollback(expert))
+    """Serve the version of EXPERT that served before.
+
+    While a version is on trial, that one is given up, and the one that serves goes on serving.
+    """
+    terminal = invocation.terminal
+    before = invocation.client.fleet.get(expert).expert
+    after = invocation.client.fleet.rollback(expert)
+    trial = render_fleet.on_trial(before)
+    if trial is None or terminal.json or after.serving_version != before.serving_version:
+        _print_expert(terminal, after)
+    else:
+        terminal.say(f"{expert} {trial.version} was on trial ({render_fleet.version_state(trial)}) and is given up")
+        terminal.say(f"{expert} {after.serving_version} goes on serving")
 
 
 @click.command()
@@ -222,171 +270,8 @@ def _print_expert(terminal: Terminal, expert: fleet.Expert, what: str = "") -> N
     if terminal.json:
         terminal.document(expert)
         return
-    version, state = render.expert_state(expert)
+    version, state = render_fleet.expert_state(expert)
     terminal.say(f"{expert.name} {what or f'{version} {state}'}".rstrip())
 
 
-# --- Models ----------------------------------------------------------------------------------------------------------
-
-
-@click.group(invoke_without_command=True)
-@json_option
-@click.pass_context
-def models(context: click.Context) -> None:
-    """Look after the large text models; without a subcommand, list them."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_models)
-
-
-@models.command("list")
-@json_option
-@pass_invocation
-def list_models(invocation: Invocation) -> None:
-    """List the models that installed experts name."""
-    terminal = invocation.terminal
-    found = invocation.client.fleet.models()
-    if terminal.json:
-        terminal.document(fleet.ListModelsResponse(models=found))
-    elif not found:
-        terminal.say("no installed expert names a model")
-    else:
-        titles = ("model", "available", "size", "licence", "experts", "source")
-        terminal.table(titles, [render.model_row(model) for model in found], right=render.NUMBERS)
-
-
-@models.command()
-@click.argument("name", shell_complete=complete_model)
-@json_option
-@pass_invocation
-def pull(invocation: Invocation, name: str) -> None:
-    """Download the model NAME; what an interrupted download left is used."""
-    terminal = invocation.terminal
-    last = fleet.PullModelResponse()
-    try:
-        with terminal.progress(name) as moved:
-
-            def told(step: fleet.PullModelResponse) -> None:
-                last.CopyFrom(step)
-                if terminal.json:
-                    terminal.line(step)
-                else:
-                    moved(step.model.present_bytes, step.model.size_bytes, step.message)
-
-            model = invocation.client.fleet.pull(name, told)
-    except KeyboardInterrupt:
-        here, whole = render.size(last.model.present_bytes) or "nothing", render.size(last.model.size_bytes)
-        there = f"{here} of {whole}" if whole else here
-        terminal.warn(f"interrupted with {there} here; `expertctl models pull {name}` resumes it")
-        raise click.exceptions.Exit(130) from None
-    if not terminal.json:
-        terminal.say(f"{model.name} is {render.word(fleet.Availability, model.availability)}")
-
-
-@models.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--name",
-    default="",
-    shell_complete=complete_model,
-    help="The model it is to serve as.  [default: the only one there is]",
-)
-@json_option
-@pass_invocation
-def adopt(invocation: Invocation, file: Path, name: str) -> None:
-    """Give the daemon a GGUF FILE that is on this machine."""
-    terminal = invocation.terminal
-    if terminal.json:
-        terminal.document(invocation.client.fleet.adopt(file, name))
-        return
-    with terminal.progress(file.name) as moved:
-        model = invocation.client.fleet.adopt(file, name, lambda sent, size: moved(sent, size, ""))
-    terminal.say(f"{model.name} is {render.word(fleet.Availability, model.availability)}")
-
-
-# --- Examine ---------------------------------------------------------------------------------------------------------
-
-
-@click.command()
-@json_option
-@pass_invocation
-def doctor(invocation: Invocation) -> None:
-    """Examine socket, trunk, models, database, disk and memory, and say what to do. Exit code 1 on an error."""
-    terminal = invocation.terminal
-    checks, status = _examine(invocation)
-    if terminal.json:
-        report = fleet.GetStatusResponse(checks=checks)
-        if status is not None:
-            report.version, report.pid = status.version, status.pid
-            report.started.CopyFrom(status.started)
-        terminal.document(report)
-    else:
-        rows = [[check.name, render.word(Level, check.level), check.message, check.remedy] for check in checks]
-        terminal.table(("check", "finding", "what", "do"), rows)
-        if status is not None:
-            terminal.say(f"expertd {status.version}, process {status.pid}, up since {render.clock(status.started)}")
-    if any(check.level == Level.Value("LEVEL_ERROR") for check in checks):
-        raise click.exceptions.Exit(1)
-
-
-def _examine(invocation: Invocation) -> tuple[Sequence[Check], fleet.GetStatusResponse | None]:
-    """What is seen from here, and what the daemon says of itself if it answers."""
-    try:
-        socket = invocation.socket or default_socket()
-    except ExpertdError as error:
-        return [Check(name="socket", level="LEVEL_ERROR", message=str(error))], None
-    checks = [_folder_check(socket.absolute().parent)]
-    if why := knock(socket):
-        remedy = str(daemon_down(socket, why)).rpartition("; ")[2]
-        if not os.path.lexists(socket) and (pid := _holder(socket)):
-            why = f"the socket file is gone although expertd runs as process {pid}"
-            how = "sudo systemctl" if socket == SYSTEM_SOCKET else "systemctl --user"
-            remedy = f"restart it: `{how} restart expertd`"
-        return [*checks, Check(name="socket", level="LEVEL_ERROR", message=why, remedy=remedy)], None
-    checks.append(Check(name="socket", level="LEVEL_OK", message=f"somebody listens on {socket}"))
-    try:
-        status = invocation.client.fleet.status()
-    except ExpertdError as error:
-        restart = "`systemctl --user restart expertd`, and see its journal"
-        return [*checks, Check(name="daemon", level="LEVEL_ERROR", message=str(error), remedy=restart)], None
-    answers = Check(name="daemon", level="LEVEL_OK", message="answers")
-    return [*checks, answers, *status.checks], status
-
-
-def _holder(socket: Path) -> int:
-    """The living process that the lock file beside the socket names; 0: none."""
-    try:
-        pid = int(socket.with_name(f"{socket.name}.lock").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return 0
-    return pid if pid > 0 and Path(f"/proc/{pid}").exists() else 0
-
-
-def _folder_check(folder: Path) -> Check:
-    try:
-        found = folder.stat()
-    except OSError as error:
-        return Check(
-            name="folder",
-            level="LEVEL_ERROR",
-            message=f"{folder}: {error.strerror}",
-            remedy="the daemon makes it when it starts",
-        )
-    mode = stat.S_IMODE(found.st_mode)
-    if found.st_uid == os.getuid() and mode & 0o077:
-        return Check(
-            name="folder",
-            level="LEVEL_WARNING",
-            message=f"{folder} is open to others (mode {mode:04o})",
-            remedy=f"chmod 700 {folder}",
-        )
-    if mode & 0o002:
-        return Check(
-            name="folder",
-            level="LEVEL_ERROR",
-            message=f"anybody may write in {folder} (mode {mode:04o}), and listen in the daemon's place",
-            remedy="use a folder of the daemon's alone",
-        )
-    return Check(name="folder", level="LEVEL_OK", message=f"{folder} (mode {mode:04o})")
-
-
-COMMANDS = (ps, show, watch, traces, install, promote, rollback, pin, unpin, unload, remove, models, doctor)
+COMMANDS = (ps, show, watch, traces, install, promote, rollback, pin, unpin, unload, remove)

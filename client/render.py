@@ -14,11 +14,6 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from expertd.v1 import assistant_pb2 as assistant
-from expertd.v1 import fleet_pb2 as fleet
-
-PS_TITLES = ("expert", "version", "state", "kind", "available", "memory", "requests", "p50", "in flight", "reason")
-NUMBERS = frozenset({"version", "memory", "requests", "p50", "in flight", "size", "disk", "sure", "total"})
-
 
 # --- Units -----------------------------------------------------------------------------------------------------------
 
@@ -242,99 +237,7 @@ def forecast_rows(forecast: assistant.Forecast) -> tuple[list[str], list[list[st
     return ["step" if start is None else "time", *(f"{level:g}" for level in forecast.levels[: len(columns)])], rows
 
 
-# --- Experts, models, traces, events ------------------------------------------------------------------------------
-
-
-def expert_state(expert: fleet.Expert) -> tuple[str, str]:
-    """Version and state: of the one that serves, else of the newest."""
-    versions = sorted(expert.versions, key=lambda version: version.version)
-    serving = [version for version in versions if version.version == expert.serving_version]
-    shown = serving or versions[-1:]
-    if not shown:
-        return (str(expert.serving_version), "serving") if expert.serving_version else ("", "")
-    return str(shown[0].version), word(fleet.State, shown[0].state)
-
-
-def ps_row(expert: fleet.Expert) -> list[str]:
-    version, state = expert_state(expert)
-    reason = expert.reason or next((item.reason for item in expert.versions if item.reason), "")
-    return [
-        f"{expert.name} (pinned)" if expert.pinned else expert.name,
-        version,
-        state,
-        expert.kind,
-        word(fleet.Availability, expert.availability),
-        size(expert.resident_bytes),
-        str(expert.requests),
-        span(expert.p50),
-        str(expert.in_flight),
-        reason,
-    ]
-
-
-def expert_rows(expert: fleet.Expert) -> list[tuple[str, str]]:
-    version, state = expert_state(expert)
-    rows = [
-        ("expert", expert.name),
-        ("summary", expert.summary),
-        ("serves", f"version {version} ({state})" if version else "nothing"),
-        ("kind", expert.kind),
-        ("licence", expert.licence),
-        ("available", word(fleet.Availability, expert.availability)),
-        ("reason", expert.reason),
-        ("pinned", "yes" if expert.pinned else ""),
-        ("memory", size(expert.resident_bytes)),
-        ("requests", f"{expert.requests} ({expert.in_flight} in flight)"),
-        ("p50", span(expert.p50)),
-        ("worker", f"process {expert.worker_pid}" if expert.worker_pid else ""),
-        ("intents", ", ".join(expert.intents)),
-    ]
-    return [(name, value) for name, value in rows if value]
-
-
-def version_row(version: fleet.Version) -> list[str]:
-    state = word(fleet.State, version.state)
-    return [str(version.version), state, clock(version.changed), size(version.disk_bytes), version.reason]
-
-
-def watch_line(change: fleet.WatchResponse) -> str:
-    if change.removed:
-        return f"{change.expert.name} removed"
-    version, state = expert_state(change.expert)
-    availability = word(fleet.Availability, change.expert.availability)
-    parts = (change.expert.name, version, state, "" if availability == "ready" else availability)
-    return " ".join(part for part in parts if part) + (f": {change.expert.reason}" if change.expert.reason else "")
-
-
-def model_row(model: fleet.Model) -> list[str]:
-    present = f"{100 * model.present_bytes // model.size_bytes} %" if model.size_bytes and model.present_bytes else ""
-    state = word(fleet.Availability, model.availability)
-    return [
-        model.name,
-        f"{state} {present}" if present and model.availability != fleet.AVAILABILITY_READY else state,
-        size(model.size_bytes),
-        model.licence,
-        ", ".join(model.experts),
-        f"{model.repository}/{model.file}".strip("/"),
-    ]
-
-
-def trace_row(trace: fleet.Trace) -> list[str]:
-    who = f"{trace.expert} {trace.version}" if trace.version else trace.expert
-    if trace.verdict == "titan":
-        who = "titan"  # the expert is merely the one that came closest
-    return [
-        trace.id,
-        clock(trace.time),
-        who,
-        trace.intent,
-        trace.tier or trace.verdict,
-        percent(trace.confidence) if trace.confidence else "",
-        trace.outcome,
-        span(trace.total),
-        trace.feedback,
-        trace.text or trace.reason,
-    ]
+# --- Events -------------------------------------------------------------------------------------------------------
 
 
 def event_line(event: assistant.EventsResponse) -> str:
@@ -347,6 +250,7 @@ def event_line(event: assistant.EventsResponse) -> str:
         return f"{when}  {fired.kind}{name} fired{late}" + (f": {fired.text}" if fired.text else "")
     if kind == "expert_changed":
         change = event.expert_changed
-        reason = f": {change.reason}" if change.reason else ""
+        why = change.reason.removeprefix(f"{change.expert} {change.version}: ")  # the line begins with it already
+        reason = f": {why}" if why else ""
         return f"{when}  {change.expert} {change.version} {change.state.lower()}{reason}"
     return f"{when}  listening" if kind == "subscribed" else f"{when}  {kind or 'something this version does not know'}"

@@ -47,6 +47,11 @@ class Terminal:
         self.width = shutil.get_terminal_size().columns
 
     @property
+    def redraws(self) -> bool:
+        """Whether what was printed can be replaced."""
+        return self.tty and os.environ.get("TERM") != "dumb"
+
+    @property
     def unicode(self) -> bool:
         """Whether block and braille characters can be written."""
         try:
@@ -92,11 +97,9 @@ class Terminal:
 
         A column that is empty throughout is left out.
         """
-        rows = [[plain(cell).replace("\n", " ") for cell in row] for row in rows]
-        kept = [index for index, _ in enumerate(titles) if not rows or any(row[index] for row in rows)]
-        titles, rows = [titles[index] for index in kept], [[row[index] for index in kept] for row in rows]
+        titles, rows = _without_empty(titles, rows)
         if self.tty:
-            self._rich_table(titles, rows, right, whole)
+            self._console().print(self._grid(titles, rows, right, whole))
             return
         from rich.cells import cell_len
 
@@ -137,7 +140,27 @@ class Terminal:
 
             yield moved
 
-    def _rich_table(self, titles: Row, rows: Sequence[Row], right: frozenset[str], whole: frozenset[str]) -> None:
+    @contextmanager
+    def live(self) -> Iterator[Callable[[Row, Sequence[Row], frozenset[str], Sequence[tuple[str, bool]]], None]]:
+        """Gives a function that replaces what it drew before: a table as in `table` (titles, rows, right), and lines
+        below it, each with whether it is dim."""
+        from rich.console import Group
+        from rich.live import Live
+        from rich.text import Text
+
+        # What stands in for the redirected output tells no encoding, and nothing else is printed meanwhile.
+        with Live(console=self._console(), auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as screen:
+
+            def draw(
+                titles: Row, rows: Sequence[Row], right: frozenset[str], below: Sequence[tuple[str, bool]]
+            ) -> None:
+                table = self._grid(*_without_empty(titles, rows), right, frozenset())
+                lines = [Text(self._fit(plain(line)), style="dim" if dim else "") for line, dim in below]
+                screen.update(Group(table, *lines), refresh=True)
+
+            yield draw
+
+    def _grid(self, titles: Row, rows: Sequence[Row], right: frozenset[str], whole: frozenset[str]) -> Any:
         from rich import box
         from rich.cells import cell_len
         from rich.table import Table
@@ -157,8 +180,8 @@ class Terminal:
                 overflow="ellipsis" if index == 0 else "fold",
             )
         for row in rows:
-            table.add_row(*(Text(self._fit(cell), style=_STYLES.get(cell, "")) for cell in row))
-        self._console().print(table)
+            table.add_row(*(Text(self._fit(cell), style=_style(cell)) for cell in row))
+        return table
 
     def _console(self) -> Any:
         from rich.console import Console
@@ -176,6 +199,8 @@ _STYLES = {
     "serving": "green",
     "ready": "green",
     "ok": "green",
+    "shadow": "cyan",
+    "canary": "cyan",
     "failed": "red",
     "error": "red",
     "unavailable": "red",
@@ -185,6 +210,21 @@ _STYLES = {
     "warning": "yellow",
     "retired": "dim",
 }
+
+
+# What may stand behind such a word: how far it has come, or a remark.
+_BEHIND = re.compile(r" (\d+/\d+|\([a-z ]+\))$")
+
+
+def _style(cell: str) -> str:
+    return _STYLES.get(_BEHIND.sub("", cell), "")
+
+
+def _without_empty(titles: Row, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Plain, and without the columns that are empty throughout."""
+    cells = [[plain(cell).replace("\n", " ") for cell in row] for row in rows]
+    kept = [index for index, _ in enumerate(titles) if not cells or any(row[index] for row in cells)]
+    return [titles[index] for index in kept], [[row[index] for index in kept] for row in cells]
 
 
 class _Lines:

@@ -103,14 +103,14 @@ class AssistantService(assistant_pb2_grpc.AssistantServicer):
         verdicts = {pb.FeedbackRequest.VERDICT_GOOD: "good", pb.FeedbackRequest.VERDICT_BAD: "bad"}
         if request.verdict not in verdicts:
             raise QueryError("no verdict is given; say good or bad", reason="NO_VERDICT", field="verdict")
-        known = await asyncio.to_thread(
-            self._traces.feedback, request.trace_id, verdicts[request.verdict], request.correction
-        )
-        if not known:
+        verdict = verdicts[request.verdict]
+        answered = await asyncio.to_thread(self._traces.feedback, request.trace_id, verdict, request.correction)
+        if answered is None:
             raise FleetError(
                 f"{request.trace_id!r}: no such trace; the ids are in every answer and in `expertctl traces`",
                 reason="UNKNOWN_TRACE",
             )
+        self._engine.feedback(*answered, good=verdict == "good")
         return pb.FeedbackResponse()
 
     async def Echo(self, request: pb.EchoRequest, context: Context) -> pb.EchoResponse:
@@ -136,6 +136,8 @@ class AssistantService(assistant_pb2_grpc.AssistantServicer):
             session=context.session,
             app=context.app,
             local_only=context.local_only,
+            # What a newer client may say beside these counts as interactive, as silence does.
+            priority="background" if context.priority == pb.Context.PRIORITY_BACKGROUND else "interactive",
         )
 
 

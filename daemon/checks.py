@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 
 import psutil
 
-from expertd.experts.fleet import Fleet
+from expertd.experts.fleet import ExpertStatus, Fleet, Undone
 from expertd.router.index import RouteIndex
 from expertd.v1 import fleet_pb2 as pb
 
 from .config import Config
+from .fleet_wire import clipped
 from .traces import Traces
 from .wire import timestamp
+from .workers import WorkerServable
 
 Check = pb.GetStatusResponse.Check
 
 _LITTLE_DISK_BYTES = 512 * 2**20
 _LITTLE_MEMORY_BYTES = 512 * 2**20
+# Shares of the budget, and of time that somebody waited for memory, from which on an operator should know.
+_NEARLY_FULL = 0.9
+_SOME_PRESSURE = 0.01
+_MUCH_PRESSURE = 0.1
+_RECENTLY = timedelta(days=1)
+_MANY_DEATHS = 3
 
 
 class Checks:
@@ -47,26 +56,23 @@ class Checks:
         self._missing = missing
         self._started = started
 
-    def status(self) -> pb.GetStatusResponse:
-        return pb.GetStatusResponse(
-            checks=list(self._checks()),
-            version=version("expertd"),
-            pid=os.getpid(),
-            started=timestamp(self._started),
-        )
-
-    def _checks(self) -> Iterator[Check]:
-        yield Check(name="trunk", level=Check.LEVEL_OK, message=f"all-MiniLM-L6-v2, {self._trunk_id[:12]}")
-        yield from self._experts()
-        yield self._database()
-        yield self._disk()
-        yield self._memory()
+    async def status(self) -> pb.GetStatusResponse:
+        # The fleet is asked where it lives; the disk may take its time.
+        fleet = [*self._experts(), *self._memory()]
+        here = await asyncio.to_thread(lambda: [*self._missing_experts(), self._database(), self._disk()])
         problem = self._titan()
-        yield Check(
+        trunk = Check(name="trunk", level=Check.LEVEL_OK, message=f"all-MiniLM-L6-v2, {self._trunk_id[:12]}")
+        titan = Check(
             name="titan",
             level=Check.LEVEL_NOTE if problem else Check.LEVEL_OK,
             message=problem or f"{self._config.titan.model} at {self._config.titan.base_url}",
             remedy="without it, what no expert can answer is refused" if problem else "",
+        )
+        return pb.GetStatusResponse(
+            checks=[trunk, *fleet, *here, titan],
+            version=version("expertd"),
+            pid=os.getpid(),
+            started=timestamp(self._started),
         )
 
     def _experts(self) -> Iterator[Check]:
@@ -78,6 +84,34 @@ class Checks:
             message=f"{len(slots) - len(absent)} of {len(slots)} serve",
             remedy="" if len(absent) < len(slots) else "install one: expertctl install FOLDER",
         )
+        for name, absence in sorted(absent.items()):
+            failed = absence.reason == "FAILED"
+            yield Check(
+                name=f"expert {name}",
+                level=Check.LEVEL_ERROR if failed else Check.LEVEL_NOTE,
+                message=str(absence),
+                remedy=f"`expertctl show {name}` says what was tried; install a version that works" if failed else "",
+            )
+        for name in sorted(slots):
+            status = self._fleet.status(name)
+            if status.undone is not None and datetime.now(UTC) - status.undone.time < _RECENTLY:
+                yield self._undone(status, status.undone)
+            servable = slots[name].servable
+            if isinstance(servable, WorkerServable) and (servable.deaths >= _MANY_DEATHS or not status.worker_pid):
+                yield _worker(f"{name} {slots[name].version}", name, servable.deaths, status.worker_pid)
+
+    def _undone(self, status: ExpertStatus, undone: Undone) -> Check:
+        serves = f"version {status.serving} serves" if status.serving else "no version of it serves"
+        name = status.name
+        return Check(
+            name=f"expert {name}",
+            level=Check.LEVEL_WARNING,
+            message=f"{name} {undone.version} was refused or undone at {undone.time:%Y-%m-%d %H:%M} UTC: "
+            f"{clipped(undone.reason.removeprefix(f'{name} {undone.version}: '))}; {serves}",
+            remedy=f"mend what it says and install a higher version; see {self._quarantine()}",
+        )
+
+    def _missing_experts(self) -> Iterator[Check]:
         for name in self._missing():
             yield Check(
                 name=f"expert {name}",
@@ -85,9 +119,6 @@ class Checks:
                 message=f"is shipped and was not removed, but no version of it can serve; see {self._quarantine()}",
                 remedy="restart the daemon: it takes the shipped one in again",
             )
-        for name, absence in sorted(absent.items()):
-            level = Check.LEVEL_ERROR if absence.reason == "FAILED" else Check.LEVEL_NOTE
-            yield Check(name=f"expert {name}", level=level, message=str(absence))
 
     def _quarantine(self) -> str:
         return f"{self._config.quarantine_root}/*/reason.txt"
@@ -133,16 +164,60 @@ class Checks:
             remedy="free some space: installing and pulling need room for a second copy" if little else "",
         )
 
-    def _memory(self) -> Check:
-        mine = psutil.Process().memory_full_info()
+    def _memory(self) -> Iterator[Check]:
+        memory = self._fleet.memory()
         available = psutil.virtual_memory().available
+        budget = memory.budget_bytes
+        full = bool(budget) and memory.experts_bytes >= _NEARLY_FULL * budget
         little = available < _LITTLE_MEMORY_BYTES
-        return Check(
+        of = f"of a budget of {_mb(budget)}" if budget else "without a budget"
+        yield Check(
             name="memory",
-            level=Check.LEVEL_WARNING if little else Check.LEVEL_OK,
-            message=f"daemon {mine.pss / 1e6:.0f} MB (PSS), {_gib(available)} available on the machine",
-            remedy="unload an expert: expertctl unload NAME" if little else "",
+            level=Check.LEVEL_WARNING if little or full else Check.LEVEL_OK,
+            message=f"experts {_mb(memory.experts_bytes)} {of}; daemon {_mb(memory.daemon_bytes)} (PSS); "
+            f"{_gib(available)} available on the machine",
+            remedy="`expertctl ps` shows what each takes: unload or unpin one, or raise memory.budget_mb"
+            if full
+            else "unload an expert: expertctl unload NAME"
+            if little
+            else "",
         )
+        yield _pressure(memory.pressure)
+
+
+def _worker(version: str, name: str, deaths: int, pid: int) -> Check:
+    died = f"died {deaths} time{'' if deaths == 1 else 's'} since it was loaded"
+    gone = "is not there: it is started again, after a pause where it keeps dying"
+    return Check(
+        name=f"worker {name}",
+        level=Check.LEVEL_NOTE if pid else Check.LEVEL_WARNING,
+        message=f"the process that serves {version} {died}" + ("" if pid else f", and {gone}"),
+        remedy=f"the daemon's log says how it ended; `expertctl rollback {name}` serves the version before",
+    )
+
+
+def _pressure(share: float) -> Check:
+    """share: of the last seconds, in which somebody waited for memory."""
+    if share < 0:
+        message = "unknown: this kernel does not tell it (no /proc/pressure/memory)"
+        return Check(name="memory pressure", level=Check.LEVEL_NOTE, message=message)
+    waited = f"somebody waited for memory in {100 * share:.0f} % of the last ten seconds"
+    return Check(
+        name="memory pressure",
+        level=Check.LEVEL_WARNING
+        if share >= _MUCH_PRESSURE
+        else Check.LEVEL_NOTE
+        if share >= _SOME_PRESSURE
+        else Check.LEVEL_OK,
+        message=waited if share >= _SOME_PRESSURE else "none",
+        remedy="end what else takes memory, or unload experts: `expertctl ps` shows what each takes"
+        if share >= _MUCH_PRESSURE
+        else "",
+    )
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB" if size >= 10e6 else f"{size / 1e6:.1f} MB"
 
 
 def _gib(size: int) -> str:

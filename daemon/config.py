@@ -46,6 +46,7 @@ Locale = Annotated[
     str, Meta(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", description='a language tag such as "en-GB"')
 ]
 Share = Annotated[float, Meta(ge=0, le=0.5, description="a share between 0 and 0.5")]
+Fraction = Annotated[float, Meta(gt=0, le=1, description="a share, more than 0 and at most 1")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="seconds, more than 0 and at most 86400")]
 Count = Annotated[int, Meta(ge=1, le=2**40, description="a whole number, at least 1")]
 CountFromZero = Annotated[int, Meta(ge=0, le=2**40, description="a whole number, at least 0")]
@@ -73,7 +74,7 @@ class RouterConfig(Struct, frozen=True, kw_only=True):
 
 
 class ExpertsConfig(Struct, frozen=True, kw_only=True):
-    """drop_in: a folder of bundles that are installed at start. keep_versions: of each expert, for rollback."""
+    """drop_in: a folder; bundles that are put there are installed. keep_versions: of each expert, for rollback."""
 
     drop_in: Location = UNSET
     keep_versions: Count = 3
@@ -121,14 +122,33 @@ class TracesConfig(Struct, frozen=True, kw_only=True):
 
 
 class LimitsConfig(Struct, frozen=True, kw_only=True):
-    """What one request may weigh, and how many there may be at once."""
+    """What one request may weigh, how many there may be at once, and how they share the daemon.
+
+    concurrent: requests that run in the daemon itself; the others wait in line, one line per app. max_in_flight: those
+    that run, wait or are at work in a worker or with the titan. crowd_share: of the daemon's time, for apps that ask
+    without pause and for background requests, while another app asks now and then; 1: they are not held back.
+    """
 
     max_text_chars: Count = 32_768
     max_document_chars: Count = 1_000_000
     max_series_points: Count = 1_000_000
     max_message_bytes: MessageBytes = 16 * 1024 * 1024
+    concurrent: Count = 4
     max_in_flight: Count = 256
+    max_in_flight_per_app: Count = 128
+    crowd_share: Fraction = 0.25
     default_deadline_s: Seconds = 60.0
+
+
+class MemoryConfig(Struct, frozen=True, kw_only=True):
+    """budget_mb: what all loaded experts may take together; 0: half of what this machine, or our group on it, has.
+
+    pressure: the share of time in which somebody on this machine waits for memory, from which on idle experts are
+    unloaded.
+    """
+
+    budget_mb: CountFromZero = 0
+    pressure: Share = 0.1
 
 
 class ShutdownConfig(Struct, frozen=True, kw_only=True):
@@ -160,6 +180,7 @@ class Config(Struct, frozen=True, kw_only=True):
     models: ModelsConfig = ModelsConfig()
     traces: TracesConfig = TracesConfig()
     limits: LimitsConfig = LimitsConfig()
+    memory: MemoryConfig = MemoryConfig()
     shutdown: ShutdownConfig = ShutdownConfig()
     notifications: NotificationsConfig = NotificationsConfig()
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -24,7 +25,9 @@ from .traces import Trace, Traces
 class OverloadedError(Exception):
     """More requests are in flight than the configuration allows; `retry_after_s` says when to come back."""
 
-    retry_after_s = 0.5
+    def __init__(self, text: str, retry_after_s: float = 0.5) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class Listener(Protocol):
@@ -52,6 +55,8 @@ class Course:
     fallback: str = ""
     # Of a part: which one of which request.
     place: str = ""
+    # Around what waits for another process: the daemon goes on with others meanwhile.
+    elsewhere: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
     def reply(self, routed: Routed, outcome: Outcome, expert: str, version: int) -> Reply:
         """What the request ends with: an answer, or a question back."""

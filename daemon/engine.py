@@ -11,23 +11,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 from expertd.experts.errors import ExpertError, QueryError, UnavailableError
-from expertd.experts.fleet import Encode, Fleet
+from expertd.experts.fleet import Fleet
 from expertd.experts.servable import Emit
 from expertd.experts.values import Abstention, Answer, Earlier, Outcome, Query
-from expertd.experts.view import Retired, Slot, View
+from expertd.experts.view import Slot, View
 from expertd.router import compound
 from expertd.router.decision import Decision, Explanation
 from expertd.router.index import RouteIndex
 
 from . import request
+from .admission import Admission
 from .config import LimitsConfig
-from .course import Course, Listener, OverloadedError, PartListener
+from .course import Course, Listener, PartListener
 from .reply import Reply, Routed, RoutedPart, all_failed
 from .request import Ask
 from .traces import TraceIds, Traces
@@ -59,7 +60,6 @@ class Engine:
         *,
         fleet: Fleet[RouteIndex],
         router: Router,
-        encode: Encode,
         titan: Titan,
         traces: Traces,
         clock: Callable[[], datetime],
@@ -67,15 +67,12 @@ class Engine:
     ) -> None:
         self._fleet = fleet
         self._router = router
-        self._encode = encode
         self._titan = titan
         self._traces = traces
         self._clock = clock
         self._limits = limits
         self._trace_ids = TraceIds()
-        self._in_flight = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._admission = Admission(limits)
 
     async def ask(self, ask: Ask, listener: Listener) -> Reply:
         """Answers a request, routed or to a named expert.
@@ -83,21 +80,27 @@ class Engine:
         Raises: QueryError, FleetError UNKNOWN_EXPERT, UnavailableError, OverloadedError, TimeoutError.
         """
         course = self._course(ask, listener)
-        with self._admitted(), course.traced(self._traces):
-            request.check(ask, self._limits)
-            async with asyncio.timeout(self._limits.default_deadline_s):
-                if ask.expert:
-                    return await self._invoke(course)
-                return await self._route_and_answer(course)
+        async with self._admission.admit(ask.app, ask.priority) as place:
+            course.elsewhere = place.elsewhere
+            with course.traced(self._traces):
+                request.check(ask, self._limits)
+                async with asyncio.timeout(self._limits.default_deadline_s - place.waited_s):
+                    if ask.expert:
+                        return await self._invoke(course)
+                    return await self._route_and_answer(course)
 
     async def route(self, ask: Ask) -> Routed:
-        """The decision alone. Raises: QueryError."""
+        """The decision alone. Raises: QueryError, OverloadedError, TimeoutError."""
         request.check(ask, self._limits)
-        _, routed, _ = await self._decide(ask, self._router.decide)
+        async with self._admission.admit(ask.app, ask.priority):
+            _, routed, _ = await self._decide(ask, self._router.decide)
         return routed
 
     async def explain(self, ask: Ask) -> tuple[Routed, Mapping[str, Explanation]]:
-        """The decision, and all that it rests on, by the text that was routed. Raises: QueryError."""
+        """The decision, and all that it rests on, by the text that was routed.
+
+        Raises: QueryError, OverloadedError, TimeoutError.
+        """
         request.check(ask, self._limits)
         explanations: dict[str, Explanation] = {}
 
@@ -105,12 +108,17 @@ class Engine:
             explanations[text] = await self._router.explain(index, text)
             return explanations[text].decision
 
-        _, routed, _ = await self._decide(ask, decide)
+        async with self._admission.admit(ask.app, ask.priority):
+            _, routed, _ = await self._decide(ask, decide)
         return routed, explanations
+
+    def feedback(self, expert: str, version: int, *, good: bool) -> None:
+        """What somebody says of an answer that this version gave."""
+        self._fleet.feedback(expert, version, good)
 
     async def drained(self) -> None:
         """Returns when no request is in flight."""
-        await self._idle.wait()
+        await self._admission.drained()
 
     # --- Routed ------------------------------------------------------------------------------------------------------
 
@@ -192,6 +200,7 @@ class Engine:
         for number, step in enumerate(routed.parts, start=1):
             part, listener = step.part, PartListener(course.listener)
             mine = self._course(replace(course.ask, text=part.text), listener)
+            mine.elsewhere = course.elsewhere
             mine.routed, mine.place = step.routed, f"part {number} of {len(routed.parts)} of {course.trace_id}"
             query = replace(
                 self._query(mine.ask, step.routed, None),
@@ -253,18 +262,14 @@ class Engine:
         return course.reply(routed, outcome, slot.name, slot.version)
 
     async def _lease_and_answer(self, course: Course, name: str, query: Query) -> tuple[Slot, Outcome]:
-        while True:
-            slot = await self._fleet.present(name)
+        def leased(slot: Slot) -> None:
             course.expert, course.version = slot.name, slot.version
-            try:
-                async with slot.lease() as servable:
-                    if servable.needs_vector and query.vector is None:
-                        (vector,) = await self._encode([query.subject])
-                        query = replace(query, vector=vector)
-                    return slot, await servable.answer(query, course.listener.delta)
-            except Retired:
-                # Replaced between the look and the lease: its successor is in the present view.
-                continue
+
+        slot = self._fleet.view.slots.get(name)
+        # It is to be loaded first, or answers from a process of its own.
+        away = slot is not None and (slot.servable is None or slot.servable.worker_pid() != 0)
+        with course.elsewhere() if away else contextlib.nullcontext():
+            return await self._fleet.answer(name, query, course.listener.delta, leased)
 
     async def _ask_titan(self, course: Course, routed: Routed, query: Query, why: str, reason: str = "") -> Reply:
         """why: no expert of this machine answers. reason: the machine-readable form of it, if it has one."""
@@ -274,7 +279,8 @@ class Engine:
         try:
             if course.ask.local_only:
                 raise UnavailableError("the request is to stay on this machine", reason="LOCAL_ONLY")
-            outcome = await self._titan.answer(request.in_context(query), course.listener.delta)
+            with course.elsewhere():
+                outcome = await self._titan.answer(request.in_context(query), course.listener.delta)
         except UnavailableError as error:
             raise UnavailableError(
                 f"{why}; and the titan cannot help: {error}",
@@ -299,24 +305,6 @@ class Engine:
             locale=ask.locale,
             session=ask.session,
         )
-
-    # --- Counting ----------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _admitted(self) -> Iterator[None]:
-        """Raises: OverloadedError."""
-        if self._in_flight >= self._limits.max_in_flight:
-            raise OverloadedError(
-                f"{self._in_flight} requests are in flight, the most that [limits] max_in_flight allows; try again soon"
-            )
-        self._in_flight += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            if self._in_flight == 0:
-                self._idle.set()
 
     def _course(self, ask: Ask, listener: Listener) -> Course:
         return Course(ask, listener, self._trace_ids.next(), self._clock())

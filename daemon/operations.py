@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import grpc
 
-from expertd.experts.bundle import BaseModel
 from expertd.experts.edits import Origin
-from expertd.experts.errors import FleetError, QueryError
+from expertd.experts.errors import FleetError
 from expertd.experts.fleet import ExpertStatus, Fleet, VersionStatus
 from expertd.experts.models import Models
-from expertd.experts.plan import State
+from expertd.experts.plan import ON_TRIAL, State
+from expertd.experts.policy import Policy
 from expertd.experts.store import Store
 from expertd.router.index import RouteIndex
 from expertd.v1 import fleet_pb2 as pb
 from expertd.v1 import fleet_pb2_grpc
 
-from . import wire
-from .events import Broker, ExpertChangedEvent
+from . import fleet_wire, wire
+from .events import Broker, Event, ExpertChangedEvent, SlowSubscriberError, Subscription
 from .intents import Intents
+from .model_operations import ModelOperations
 from .shipped import Shipped
 from .titan import Titan
-from .traces import Trace, Traces
+from .traces import Traces
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-_STATES: dict[State, pb.State] = {state: getattr(pb, f"STATE_{state.name}") for state in State}
+# How often a trial's counts are told to who watches.
+TRIAL_LOOK_S = 0.5
+
 _ORIGINS: dict[Origin, pb.Intent.Origin] = {origin: getattr(pb.Intent, f"ORIGIN_{origin.name}") for origin in Origin}
 _AVAILABILITIES: dict[str, pb.Availability] = {
     "NO_MODEL": pb.AVAILABILITY_DOWNLOADABLE,
@@ -53,30 +54,56 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         traces: Traces,
         events: Broker,
         intents: Intents,
-        check: Callable[[], pb.GetStatusResponse],
+        check: Callable[[], Awaitable[pb.GetStatusResponse]],
     ) -> None:
         self._fleet = fleet
         self._store = store
         self._shipped = shipped
-        self._models = models
-        self._titan = titan
+        self._models = ModelOperations(fleet, models, titan)
         self._traces = traces
         self._events = events
         self._intents = intents
         self._check = check
-        self._pulling: dict[str, int] = {}
 
-    # --- Experts -----------------------------------------------------------------------------------------------------
+    # --- See ---------------------------------------------------------------------------------------------------------
 
     async def ListExperts(self, request: pb.ListExpertsRequest, context: Context) -> pb.ListExpertsResponse:
-        return pb.ListExpertsResponse(experts=[self._expert(name) for name in sorted(self._fleet.view.slots)])
+        return pb.ListExpertsResponse(
+            experts=await self._experts(sorted(self._fleet.view.slots)), memory=fleet_wire.memory(self._fleet.memory())
+        )
 
     async def GetExpert(self, request: pb.GetExpertRequest, context: Context) -> pb.GetExpertResponse:
         slot = self._fleet.slot(request.name)
         card = ""
         with contextlib.suppress(OSError):
-            card = slot.bundle.card()
-        return pb.GetExpertResponse(expert=self._expert(request.name), card=card)
+            card = await asyncio.to_thread(slot.bundle.card)
+        return pb.GetExpertResponse(expert=await self._expert(request.name), card=card)
+
+    async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
+        trials: dict[str, list[pb.Trial]] = {}
+        async with self._events.subscribe() as changes:
+            for expert in await self._experts(sorted(self._fleet.view.slots)):
+                trials[expert.name] = fleet_wire.trials(expert)
+                yield pb.WatchResponse(expert=expert)
+            async for event in _with_pauses(changes, lambda: TRIAL_LOOK_S if any(trials.values()) else None):
+                if event is None:
+                    # Nothing has changed its state: a trial counts on.
+                    for name in [name for name, known in trials.items() if known]:
+                        change = await self._change(name)
+                        if fleet_wire.trials(change.expert) != trials[name]:
+                            trials[name] = fleet_wire.trials(change.expert)
+                            yield change
+                elif isinstance(event, ExpertChangedEvent):
+                    change = await self._change(event.expert)
+                    trials[event.expert] = fleet_wire.trials(change.expert)
+                    yield change
+
+    async def _change(self, name: str) -> pb.WatchResponse:
+        with contextlib.suppress(FleetError):
+            return pb.WatchResponse(expert=await self._expert(name))
+        return pb.WatchResponse(expert=pb.Expert(name=name), removed=True)
+
+    # --- Change ------------------------------------------------------------------------------------------------------
 
     async def Install(
         self, request_iterator: AsyncIterator[pb.InstallRequest], context: Context
@@ -91,86 +118,112 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
             yield pb.InstallResponse(message="verifying")
             bundle = await asyncio.to_thread(upload.finish)
         name, version = bundle.manifest.name, bundle.manifest.version
-        async with self._events.subscribe() as changes:
-            install = asyncio.create_task(self._fleet.install(bundle))
-            # The order stands, even if the caller goes: half an installation is none.
-            install.add_done_callback(lambda task: task.cancelled() or task.exception())
-            async for state, reason in _until_done(changes, install, name, version):
-                yield pb.InstallResponse(expert=name, version=version, state=_STATES[state], message=reason)
-            await asyncio.shield(install)
-        await asyncio.to_thread(self._shipped.restore, name)
+        before = self._known(name, version)
+        already = None if before is None else before.state
+        told = None
+        if already not in ON_TRIAL:
+            async with self._events.subscribe() as changes:
+                install = asyncio.create_task(self._fleet.install(bundle))
+                # The order stands, even if the caller goes: half an installation is none.
+                install.add_done_callback(lambda task: task.cancelled() or task.exception())
+                async with contextlib.aclosing(_states(changes, install, name, version)) as states:
+                    async for told, reason in states:
+                        yield self._step(name, version, told, reason)
+                        if told in ON_TRIAL:
+                            break
+                if told not in ON_TRIAL:
+                    await asyncio.shield(install)
+            await asyncio.to_thread(self._shipped.restore, name)
+        now = self._known(name, version)
+        # Where nothing had to be done, and where the end of it was not heard of.
+        if now is not None and told not in ON_TRIAL and now.state is not told:
+            serves = "serves already" if already is now.state is State.SERVING else ""
+            yield self._step(name, version, now.state, now.reason or serves)
+
+    def _step(self, name: str, version: int, state: State, reason: str) -> pb.InstallResponse:
+        if state in ON_TRIAL:
+            reason = "; ".join(part for part in (reason, self._prospect(name, version, state)) if part)
+        return pb.InstallResponse(expert=name, version=version, state=fleet_wire.STATES[state], message=reason)
+
+    def _prospect(self, name: str, version: int, state: State) -> str:
+        """What a version on trial has before it, and how to end that."""
+        policy = self._fleet.status(name).policy
+        canary = (
+            f"{100 * policy.canary_share:.3g} % of sessions until it has answered {policy.canary_requests} requests"
+        )
+        if state is State.SHADOW:
+            stages = f"{policy.shadow_requests} of its answers are compared with those of the version that serves"
+            stages += f", then it answers {canary}" if policy.canary_requests else ""
+        else:
+            stages = f"it answers {canary}"
+        return (
+            f"{stages}; `expertctl watch {name}` follows, `expertctl promote {name} {version}` accepts it now, "
+            f"`expertctl rollback {name}` gives it up"
+        )
 
     async def Promote(self, request: pb.PromoteRequest, context: Context) -> pb.PromoteResponse:
         await asyncio.shield(self._fleet.promote(request.name, request.version))
-        return pb.PromoteResponse(expert=self._expert(request.name))
+        return pb.PromoteResponse(expert=await self._expert(request.name))
 
     async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.RollbackResponse:
         await asyncio.shield(self._fleet.rollback(request.name))
-        return pb.RollbackResponse(expert=self._expert(request.name))
+        return pb.RollbackResponse(expert=await self._expert(request.name))
 
     async def Pin(self, request: pb.PinRequest, context: Context) -> pb.PinResponse:
-        self._fleet.pin(request.name, request.pinned)
-        return pb.PinResponse(expert=self._expert(request.name))
+        await asyncio.shield(self._fleet.pin(request.name, request.pinned))
+        return pb.PinResponse(expert=await self._expert(request.name))
+
+    async def SetPolicy(self, request: pb.SetPolicyRequest, context: Context) -> pb.SetPolicyResponse:
+        policy = fleet_wire.policy_from_proto(request.policy) if request.HasField("policy") else Policy()
+        await asyncio.shield(self._fleet.set_policy(request.name, policy))
+        return pb.SetPolicyResponse(expert=await self._expert(request.name))
 
     async def Unload(self, request: pb.UnloadRequest, context: Context) -> pb.UnloadResponse:
         await asyncio.shield(self._fleet.unload(request.name))
-        return pb.UnloadResponse(expert=self._expert(request.name))
+        return pb.UnloadResponse(expert=await self._expert(request.name))
 
     async def Remove(self, request: pb.RemoveRequest, context: Context) -> pb.RemoveResponse:
         await asyncio.shield(self._fleet.remove(request.name))
         await asyncio.to_thread(self._shipped.remove, request.name)
         return pb.RemoveResponse()
 
-    async def Watch(self, request: pb.WatchRequest, context: Context) -> AsyncIterator[pb.WatchResponse]:
-        async with self._events.subscribe() as changes:
-            for name in sorted(self._fleet.view.slots):
-                yield pb.WatchResponse(expert=self._expert(name))
-            async for event in changes:
-                if isinstance(event, ExpertChangedEvent):
-                    yield self._change(event.expert)
+    # --- What is told of an expert -----------------------------------------------------------------------------------
 
-    def _change(self, name: str) -> pb.WatchResponse:
-        with contextlib.suppress(FleetError):
-            return pb.WatchResponse(expert=self._expert(name))
-        return pb.WatchResponse(expert=pb.Expert(name=name), removed=True)
+    async def _expert(self, name: str) -> pb.Expert:
+        """Raises: FleetError UNKNOWN_EXPERT."""
+        self._fleet.slot(name)
+        sizes = await asyncio.to_thread(self._sizes, [name])
+        return self._told(name, sizes[name])
 
-    def _expert(self, name: str) -> pb.Expert:
+    async def _experts(self, names: list[str]) -> list[pb.Expert]:
+        sizes = await asyncio.to_thread(self._sizes, names)
+        # Some may have been removed meanwhile.
+        return [self._told(name, sizes[name]) for name in names if name in self._fleet.view.slots]
+
+    def _sizes(self, names: Iterable[str]) -> dict[str, dict[int, int]]:
+        """Name → version → bytes on disk."""
+        return {
+            name: {version: self._store.disk_bytes(name, version) for version in self._store.versions(name)}
+            for name in names
+        }
+
+    def _told(self, name: str, sizes: dict[int, int]) -> pb.Expert:
         status = self._fleet.status(name)
-        manifest = status.bundle.manifest
-        return pb.Expert(
-            name=name,
-            summary=manifest.summary,
-            kind=manifest.kind,
-            licence=manifest.licence,
-            serving_version=status.serving or 0,
-            availability=self._availability(status),
-            reason="" if status.absence is None else str(status.absence),
-            pinned=status.pinned,
-            resident_bytes=status.resident_bytes,
-            requests=status.usage.requests,
-            in_flight=status.usage.in_flight,
-            p50=wire.duration(status.usage.p50_s),
-            versions=[self._version(version) for version in status.versions],
-            intents=self._fleet.slot(name).intents,
-            worker_pid=status.worker_pid,
-        )
+        return fleet_wire.expert(status, self._availability(status), self._fleet.slot(name).intents, sizes)
 
     def _availability(self, status: ExpertStatus) -> pb.Availability:
         if status.absence is None:
             return pb.AVAILABILITY_READY
         model = status.bundle.manifest.model
-        if model is not None and model.name in self._pulling:
+        if model is not None and self._models.is_pulling(model.name):
             return pb.AVAILABILITY_DOWNLOADING
         return _AVAILABILITIES.get(status.absence.reason, pb.AVAILABILITY_UNAVAILABLE)
 
-    def _version(self, status: VersionStatus) -> pb.Version:
-        return pb.Version(
-            version=status.version,
-            state=_STATES[status.state],
-            reason=status.reason,
-            changed=wire.timestamp(status.changed),
-            disk_bytes=self._store.disk_bytes(status.expert, status.version),
-        )
+    def _known(self, name: str, version: int) -> VersionStatus | None:
+        """None: the fleet does not know of it."""
+        with contextlib.suppress(FleetError):
+            return next((each for each in self._fleet.status(name).versions if each.version == version), None)
+        return None
 
     # --- Intents -----------------------------------------------------------------------------------------------------
 
@@ -200,177 +253,70 @@ class FleetService(fleet_pb2_grpc.FleetServicer):
         shown = await asyncio.shield(self._intents.reset(request.expert, request.intent))
         return pb.ResetIntentsResponse(view=shown.view)
 
-    # --- Models ------------------------------------------------------------------------------------------------------
+    # --- Models, traces, health --------------------------------------------------------------------------------------
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        return pb.ListModelsResponse(models=[self._model(model) for model in self._known_models().values()])
+        return pb.ListModelsResponse(models=self._models.list())
 
     async def PullModel(self, request: pb.PullModelRequest, context: Context) -> AsyncIterator[pb.PullModelResponse]:
-        model = self._named_model(request.name)
-        before = self._models.path(model)
-        if not self._models.has_named(model):
-            if model.name in self._pulling:
-                raise FleetError(f"{model.name} is being downloaded already", reason="DOWNLOADING")
-            self._pulling[model.name] = 0
-            try:
-                async for present in self._titan.pull(model, self._models):
-                    self._pulling[model.name] = present
-                    yield pb.PullModelResponse(model=self._model(model))
-            finally:
-                del self._pulling[model.name]
-        elif before != self._models.destination(model):
-            await asyncio.to_thread(self._models.admit, model)
-        await self._wake(model, before)
-        yield pb.PullModelResponse(model=self._model(model), message="ready")
+        async with contextlib.aclosing(self._models.pull(request.name)) as steps:
+            async for step in steps:
+                yield step
 
     async def AdoptModel(
         self, request_iterator: AsyncIterator[pb.AdoptModelRequest], context: Context
     ) -> pb.AdoptModelResponse:
-        first = await anext(aiter(request_iterator), None)
-        if first is None or first.WhichOneof("part") != "file":
-            raise QueryError("the first message names the file", reason="NO_FILE", field="file")
-        model = self._named_model(first.file.name) if first.file.name else self._only_model()
-        before = self._models.path(model)
-        with self._models.adoption(model, first.file.size_bytes) as adoption:
-            async for request in request_iterator:
-                await asyncio.to_thread(adoption.write, request.data)
-            await asyncio.to_thread(adoption.finish)
-        await self._wake(model, before)
-        return pb.AdoptModelResponse(model=self._model(model))
-
-    async def _wake(self, model: BaseModel, before: Path | None) -> None:
-        """Serves the experts that waited for the model, and those that run on the file `before`, on the present one.
-
-        Raises: ExpertError when the model is there and they fail.
-        """
-        changed = self._models.path(model) != before
-        for name, slot in list(self._fleet.view.slots.items()):
-            base = slot.bundle.manifest.model
-            if base is not None and base.name == model.name:
-                await asyncio.shield(self._serve_anew(name, changed))
-
-    async def _serve_anew(self, name: str, changed: bool) -> None:
-        if changed:
-            # Pinned means: not unloaded to save memory. Another model is another matter.
-            pinned = self._fleet.status(name).pinned
-            self._fleet.pin(name, False)
-            try:
-                await self._fleet.unload(name)
-            finally:
-                self._fleet.pin(name, pinned)
-        await self._fleet.retry(name)
-
-    def _known_models(self) -> dict[str, BaseModel]:
-        return {
-            base.name: base
-            for slot in self._fleet.view.slots.values()
-            if (base := slot.bundle.manifest.model) is not None
-        }
-
-    def _named_model(self, name: str) -> BaseModel:
-        known = self._known_models()
-        if name not in known:
-            raise FleetError(
-                f"{name!r}: no installed expert names such a model; known: {', '.join(sorted(known)) or 'none'}",
-                reason="UNKNOWN_MODEL",
-            )
-        return known[name]
-
-    def _only_model(self) -> BaseModel:
-        known = self._known_models()
-        if len(known) != 1:
-            raise QueryError(
-                f"which model is it to be? Name one of: {', '.join(sorted(known)) or 'none is known'}",
-                reason="WHICH_MODEL",
-                field="file.name",
-            )
-        return next(iter(known.values()))
-
-    def _model(self, model: BaseModel) -> pb.Model:
-        experts = [
-            name
-            for name, slot in sorted(self._fleet.view.slots.items())
-            if slot.bundle.manifest.model is not None and slot.bundle.manifest.model.name == model.name
-        ]
-        pulling = self._pulling.get(model.name)
-        present = self._models.find(model)
-        if present is not None and present.adopted and pulling is None:
-            # Whatever the bundle says of the model it names is not said of this file.
-            return pb.Model(
-                name=model.name,
-                availability=pb.AVAILABILITY_READY,
-                repository="adopted",
-                sha256=present.sha256,
-                size_bytes=present.size_bytes,
-                licence="unknown",
-                present_bytes=present.size_bytes,
-                experts=experts,
-            )
-        availability = pb.AVAILABILITY_DOWNLOADABLE
-        if pulling is not None:
-            availability = pb.AVAILABILITY_DOWNLOADING
-        elif present is not None:
-            availability = pb.AVAILABILITY_READY
-        return pb.Model(
-            name=model.name,
-            availability=availability,
-            repository=model.repository,
-            revision=model.revision,
-            file=model.file,
-            sha256=model.sha256,
-            size_bytes=model.size_bytes,
-            licence=model.licence,
-            present_bytes=self._models.present_bytes(model) if pulling is None else pulling,
-            experts=experts,
-        )
-
-    # --- Traces and state --------------------------------------------------------------------------------------------
+        return pb.AdoptModelResponse(model=await self._models.adopt(request_iterator))
 
     async def ListTraces(self, request: pb.ListTracesRequest, context: Context) -> pb.ListTracesResponse:
         traces = await asyncio.to_thread(self._traces.list, request.limit or 50, request.expert, request.id)
-        return pb.ListTracesResponse(traces=[_trace(trace) for trace in traces])
+        return pb.ListTracesResponse(traces=[fleet_wire.trace(trace) for trace in traces])
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
-        return await asyncio.to_thread(self._check)
+        return await self._check()
 
 
-async def _until_done(
-    changes: Any, install: asyncio.Task[None], name: str, version: int
-) -> AsyncIterator[tuple[State, str]]:
-    """The states that this version goes through until the installation ends."""
-    following = asyncio.create_task(anext(changes))
+# --- Waiting ---------------------------------------------------------------------------------------------------------
+
+
+async def _with_pauses(changes: Subscription, pause_s: Callable[[], float | None]) -> AsyncIterator[Event | None]:
+    """The events; None whenever there was none for so long. Raises: SlowSubscriberError."""
+    following = asyncio.ensure_future(anext(changes))
     try:
         while True:
-            await asyncio.wait({following, install}, return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
+            await asyncio.wait({following}, timeout=pause_s())
+            if not following.done():
+                yield None
+                continue
+            try:
                 event = following.result()
-                if isinstance(event, ExpertChangedEvent) and (event.expert, event.version) == (name, version):
-                    yield State(event.state), event.reason
-                following = asyncio.create_task(anext(changes))
-            elif install.done():
+            except StopAsyncIteration:
                 return
+            following = asyncio.ensure_future(anext(changes))
+            yield event
     finally:
         following.cancel()
 
 
-def _trace(trace: Trace) -> pb.Trace:
-    return pb.Trace(
-        id=trace.id,
-        time=wire.timestamp(trace.time),
-        app=trace.app,
-        session=trace.session,
-        verdict=trace.verdict,
-        expert=trace.expert,
-        version=trace.version,
-        intent=trace.intent,
-        confidence=trace.confidence,
-        tier=trace.tier,
-        outcome=trace.outcome,
-        reason=trace.reason,
-        route=wire.duration(timedelta(seconds=trace.route_s)),
-        answer=wire.duration(timedelta(seconds=trace.answer_s)),
-        total=wire.duration(timedelta(seconds=trace.total_s)),
-        text=trace.text,
-        feedback=trace.feedback,
-        answered_by=trace.answered_by,
-    )
+async def _states(
+    changes: Subscription, install: asyncio.Task[Any], name: str, version: int
+) -> AsyncGenerator[tuple[State, str], None]:
+    """The states that this version goes through until the installation ends, as far as is heard of them."""
+    following = asyncio.ensure_future(anext(changes))
+    try:
+        while True:
+            await asyncio.wait({following, install}, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                try:
+                    event = following.result()
+                except (StopAsyncIteration, SlowSubscriberError):
+                    # Nothing more is heard; the installation goes on.
+                    await asyncio.wait({install})
+                    return
+                if isinstance(event, ExpertChangedEvent) and (event.expert, event.version) == (name, version):
+                    yield State(event.state), event.reason
+                following = asyncio.ensure_future(anext(changes))
+            elif install.done():
+                return
+    finally:
+        following.cancel()

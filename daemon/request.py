@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -28,6 +29,7 @@ class Ask:
     session: str = ""
     app: str = ""
     local_only: bool = False
+    priority: Literal["interactive", "background"] = "interactive"
 
 
 def check(ask: Ask, limits: LimitsConfig) -> None:

@@ -144,6 +144,23 @@ class Indexer:
             self._latest = (key, index)
         return self._latest[1]
 
+    async def adapt(self, expert: str, bundle: Bundle | None) -> Callable[[RouteIndex], RouteIndex]:
+        """The change of an index after which it knows the expert by this bundle's intents under the edits, in closed
+        form; None: after which it does not know the expert."""
+        if bundle is None:
+            return lambda index: index.without(expert)
+        found = await asyncio.to_thread(
+            lambda: [(source.intent, self._features(source).astype(np.float32)) for source in self._sources(bundle)]
+        )
+
+        def change(index: RouteIndex) -> RouteIndex:
+            index = index.without(expert)
+            for intent, features in found:
+                index = index.with_intent(intent, features)
+            return index
+
+        return change
+
     async def intent(self, bundle: Bundle, name: str) -> tuple[Intent, FloatArray] | None:
         """The intent under the edits, and its sentences' features, float32 (n, 1536); None where it has no such one."""
         return await asyncio.to_thread(self._intent, bundle, name)

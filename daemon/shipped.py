@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from expertd.experts import errors
 from expertd.experts.bundle import MANIFEST, Bundle
-from expertd.experts.store import Store
+from expertd.experts.store import Store, claimed
+
+from .drop_in import is_here, lacking
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,10 @@ class Shipped:
         """Who came along with the release and was not removed, and yet has no version in the store that could serve."""
         return sorted({folder.name for folder in self._candidates()} - self._removed() - set(self._store.experts()))
 
+    def is_removed(self, name: str) -> bool:
+        """Whether the operator removed this expert, and did not install it again."""
+        return name in self._removed()
+
     def remove(self, name: str) -> None:
         """Remembers that this expert is not wanted. Raises: StoreError when it cannot be written."""
         self._remember(self._removed() | {name})
@@ -60,12 +65,15 @@ class Shipped:
         removed = self._removed()
         for folder in self._candidates():
             try:
-                manifest = tomllib.loads((folder / MANIFEST).read_text("utf-8"))
-                name, version = str(manifest.get("name")), manifest.get("version")
                 # A look at two fields spares reading what is here already; `admit` believes nothing.
-                if name not in removed and not (isinstance(version, int) and version <= self._store.highest(name)):
-                    yield self._store.admit(folder)
-            except (OSError, ValueError, errors.BundleError, errors.StoreError) as error:
+                claim = claimed(folder)
+                if (claim is not None and claim[0] in removed) or is_here(self._store, folder):
+                    continue
+                if missing := lacking(folder):
+                    log.warning("%s is not taken in: it is not complete: %s", folder, missing)
+                    continue
+                yield self._store.admit(folder)
+            except (errors.BundleError, errors.StoreError) as error:
                 log.warning("%s is not taken in: %s", folder, error)
 
     def _candidates(self) -> Iterator[Path]:

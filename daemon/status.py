@@ -29,6 +29,7 @@ _FLEET_CODES = {
     "UNKNOWN_INTENT": grpc.StatusCode.NOT_FOUND,
     "UNKNOWN_MODEL": grpc.StatusCode.NOT_FOUND,
 }
+_UNAVAILABLE_CODES = {"NO_MEMORY": grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
@@ -58,7 +59,7 @@ def _meaning(error: Exception) -> tuple[grpc.StatusCode, str, list[Message]]:
             return grpc.StatusCode.RESOURCE_EXHAUSTED, "STORE", []
         case UnavailableError():
             retry = [error_details_pb2.RetryInfo(retry_delay=duration(1.0))] if error.retryable else []
-            return grpc.StatusCode.UNAVAILABLE, error.reason, list(retry)
+            return _UNAVAILABLE_CODES.get(error.reason, grpc.StatusCode.UNAVAILABLE), error.reason, list(retry)
         case OverloadedError():
             retry = [error_details_pb2.RetryInfo(retry_delay=duration(error.retry_after_s))]
             return grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_IN_FLIGHT", list(retry)

@@ -226,8 +226,9 @@ class Traces:
             raise TracesError(f"{self._path}: traces cannot be read: {error}") from error
         return [_trace(row) for row in rows]
 
-    def feedback(self, trace_id: str, verdict: str, correction: str = "") -> bool:
-        """Keeps a verdict ("good" or "bad") with a trace, and what would have been right; False: no such trace.
+    def feedback(self, trace_id: str, verdict: str, correction: str = "") -> tuple[str, int] | None:
+        """Keeps a verdict ("good" or "bad") with a trace, and what would have been right; returns the expert that
+        answered then and its version, None: no such trace.
 
         Raises: TracesError when it cannot be stored, ValueError for another verdict.
         """
@@ -236,12 +237,13 @@ class Traces:
         self.flush()
         try:
             with closing(self._connect()) as connection:
-                changed = connection.execute(
-                    "UPDATE traces SET feedback = ?, correction = ? WHERE id = ?", (verdict, correction, trace_id)
-                ).rowcount
+                rows = connection.execute(
+                    "UPDATE traces SET feedback = ?, correction = ? WHERE id = ? RETURNING answered_by, version",
+                    (verdict, correction, trace_id),
+                ).fetchall()
         except (sqlite3.Error, database.SchemaError) as error:
             raise TracesError(f"{self._path}: feedback on trace {trace_id} cannot be stored: {error}") from error
-        return changed > 0
+        return (str(rows[0][0]), int(rows[0][1])) if rows else None
 
     def prune(self) -> int:
         """Deletes traces past their days or their number, and requests' words if they are not to be kept.

@@ -176,8 +176,8 @@ def _result_from_proto(message: assistant_pb2.Answer) -> Result:
 # --- Workers ---------------------------------------------------------------------------------------------------------
 
 
-def query_to_worker(query: Query) -> worker_pb2.WorkerAnswerRequest:
-    """The trunk's vector stays here: a worker that needs one has a model of its own."""
+def query_to_worker(query: Query, *, vector: bool = False) -> worker_pb2.WorkerAnswerRequest:
+    """vector: whether the trunk's vector goes along; most workers have no use for it."""
     return worker_pb2.WorkerAnswerRequest(
         input=assistant_pb2.Input(
             text=query.text,
@@ -191,11 +191,18 @@ def query_to_worker(query: Query) -> worker_pb2.WorkerAnswerRequest:
         locale=query.locale,
         session=query.session,
         rehearsal=query.rehearsal,
+        vector=query.vector.astype("<f4").tobytes() if vector and query.vector is not None else b"",
     )
 
 
 def query_from_worker(request: worker_pb2.WorkerAnswerRequest) -> Query:
-    """Raises: QueryError when the series is not one."""
+    """Raises: QueryError when the series, or the vector, is not one."""
+    if len(request.vector) % 4:
+        raise QueryError(
+            f"vector: {len(request.vector)} bytes; it is float32 numbers, of 4 bytes each",
+            reason="BAD_VECTOR",
+            field="vector",
+        )
     zone = ZoneInfo(request.time_zone or "UTC")
     return Query(
         text=request.input.text,
@@ -207,6 +214,7 @@ def query_from_worker(request: worker_pb2.WorkerAnswerRequest) -> Query:
         document=document_from_proto(request.input.document) if request.input.HasField("document") else None,
         locale=request.locale or "en",
         session=request.session,
+        vector=np.frombuffer(request.vector, "<f4") if request.vector else None,
         rehearsal=request.rehearsal,
     )
 

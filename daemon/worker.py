@@ -1,10 +1,10 @@
-"""A worker's process: serves one bundle on a socket of its own, and dies with the daemon that started it.
+"""A worker's process: serves one bundle on a socket of its own, and dies with the process that started it.
 
-    python -m expertd.daemon.worker --socket PATH --bundle FOLDER --model FILE …
+    python -m expertd.daemon.worker --kind gguf|onnx --socket PATH --bundle FOLDER …
 
 One answer is made at a time; others queue. A call that is cancelled, or whose deadline passes, frees the model within a
-token. It opens no connection, writes no file, and is first in line when memory runs out. What it has to say goes to
-stderr, which the daemon collects.
+token. Whoever waits gets a sign of life now and then, as long as there is life. It opens no connection, writes no file,
+and is first in line when memory runs out. What it has to say goes to stderr, which the daemon collects.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -29,7 +29,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
-from expertd.experts.errors import ExpertError, UnavailableError
+from expertd.experts.errors import BundleError, ExpertError, UnavailableError
 from expertd.experts.values import Outcome, Query
 from expertd.v1 import worker_pb2, worker_pb2_grpc
 
@@ -37,24 +37,31 @@ from . import wire
 
 log = logging.getLogger("worker")
 
-# Exit status of a worker that can never serve: starting it again would not help (EX_DATAERR of sysexits.h).
-HOPELESS = 65
+# Exit statuses of a worker that can never serve: starting it again would not help.
+BAD_BUNDLE = os.EX_DATAERR  # the bundle breaks a rule
+HOPELESS = os.EX_UNAVAILABLE  # something else is missing or damaged
 
 # A document of a million characters, a series of a million numbers, and some.
 MESSAGE_LIMITS = (
     ("grpc.max_receive_message_length", 32 * 2**20),
     ("grpc.max_send_message_length", 32 * 2**20),
 )
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _LAST_WORDS_S = 1.0  # for calls in flight, once told to stop
+_BEAT_S = 2.0
 _OOM_SCORE = 900  # of 1000
-_SPARE_DATA_BYTES = 4 * 2**30
+# Beside what a model takes: the libraries, and a stack for each thread.
+_SPARE_DATA_BYTES = 512 * 10**6
+# llama.cpp may hold a copy of the weights in the order that the processor likes, and takes memory for its context.
+_SPARE_TEXT_BYTES = 4 * 2**30
 
 
 class Model(Protocol):
     """What a worker serves."""
 
     def answer(self, query: Query, emit: Callable[[str], None], cancelled: Callable[[], bool]) -> Outcome: ...
+
+    def close(self) -> None: ...
 
 
 # --- The service -----------------------------------------------------------------------------------------------------
@@ -63,18 +70,24 @@ class Model(Protocol):
 class WorkerService(worker_pb2_grpc.WorkerServicer):
     """Puts calls in a queue before one model. queue: how many may wait; more are turned away.
 
+    stepwise: the model asks `cancelled` again and again while it gets on, which is a sign of life to all who wait. One
+    that answers in a single step gives none.
+
     Parts are written to the context, not yielded: a cancel then always lands in the call's own frame.
     """
 
-    def __init__(self, model: Model, *, queue: int) -> None:
+    def __init__(self, model: Model, *, queue: int, stepwise: bool = True) -> None:
         self._model = model
         self._queue = queue
+        self._stepwise = stepwise
+        self._steps = 0
         self._waiting = 0
         self._turn = asyncio.Lock()
 
     async def Answer(  # type: ignore[override]
         self, request: worker_pb2.WorkerAnswerRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
+        voice = _Voice(context)
         try:
             query = wire.query_from_worker(request)
             if self._waiting > self._queue:
@@ -83,17 +96,19 @@ class WorkerService(worker_pb2_grpc.WorkerServicer):
                     reason="WORKER_BUSY",
                     retryable=True,
                 )
+            beat = asyncio.create_task(self._beat(voice))
             self._waiting += 1
             try:
                 async with self._turn:
-                    await self._answer(query, context)
+                    await self._answer(query, voice)
             finally:
                 self._waiting -= 1
+                await voice.end(beat)
         except (ExpertError, TimeoutError) as error:
             await refuse(context, error)
 
-    async def _answer(self, query: Query, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        remaining = context.time_remaining()
+    async def _answer(self, query: Query, voice: _Voice) -> None:
+        remaining = voice.time_remaining()
         deadline = None if remaining is None else time.monotonic() + remaining
         gone = threading.Event()
         loop = asyncio.get_running_loop()
@@ -103,21 +118,57 @@ class WorkerService(worker_pb2_grpc.WorkerServicer):
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
         def cancelled() -> bool:
+            self._steps += 1
             return gone.is_set() or (deadline is not None and time.monotonic() > deadline)
 
         work = asyncio.ensure_future(asyncio.to_thread(self._model.answer, query, emit, cancelled))
         work.add_done_callback(lambda _: pieces.put_nowait(None))
         try:
             while (piece := await pieces.get()) is not None:
-                await context.write(worker_pb2.WorkerAnswerResponse(delta=piece))
-            outcome = work.result()
+                await voice.say(worker_pb2.WorkerAnswerResponse(delta=piece))
+            try:
+                outcome = work.result()
+            except MemoryError:
+                # What is left is not enough for anything; a new life has all of it.
+                sys.stderr.write("it needs more memory than its bundle declares\n")
+                sys.stderr.flush()
+                os._exit(os.EX_OSERR)
             if cancelled():
                 raise TimeoutError("the deadline passed while the answer was made")
-            await context.write(wire.outcome_to_worker(outcome))
+            await voice.say(wire.outcome_to_worker(outcome))
         finally:
             # Whoever is next in the queue finds the model idle.
             gone.set()
             await asyncio.wait([work])
+
+    async def _beat(self, voice: _Voice) -> None:
+        """A sign of life to one call, now and then, as long as the model gets on."""
+        while self._stepwise:
+            seen = self._steps
+            await asyncio.sleep(_BEAT_S)
+            if self._steps != seen:
+                with contextlib.suppress(Exception):  # the call has ended; its own frame finds out
+                    await voice.say(worker_pb2.WorkerAnswerResponse(delta=""))
+
+
+class _Voice:
+    """Writes to one call, one message at a time."""
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self._context = context
+        self._writing = asyncio.Lock()
+
+    def time_remaining(self) -> float | None:
+        return self._context.time_remaining()
+
+    async def say(self, message: worker_pb2.WorkerAnswerResponse) -> None:
+        async with self._writing:
+            await self._context.write(message)
+
+    async def end(self, speaker: asyncio.Task[None]) -> None:
+        """Stops one who speaks in the background, between two messages."""
+        async with self._writing:
+            speaker.cancel()
 
 
 async def refuse(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> NoReturn:
@@ -133,8 +184,10 @@ async def refuse(context: grpc.aio.ServicerContext[Any, Any], error: Exception) 
 
 def harden(parent: int) -> None:
     """Ties this process to the one that started it (0: to none), and keeps the harm it can do small."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # no setuid program gives it more rights than it has
     if parent:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             sys.exit("the process that started this one is gone")
     os.umask(0o077)  # whatever it makes is for this user alone
@@ -142,7 +195,10 @@ def harden(parent: int) -> None:
 
 
 def confine(data_bytes: int) -> None:
-    """Lets this process write no file, take at most `data_bytes` of memory, and be the first to go when that is out."""
+    """Lets this process write no file, take at most `data_bytes` of memory, and be the first to go when that is out.
+
+    Processes and threads are not counted: the kernel counts those of the whole user.
+    """
     Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
@@ -168,44 +224,81 @@ async def serve(path: str, add: Callable[[grpc.aio.Server], None]) -> None:
     await server.stop(_LAST_WORDS_S)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="expertd-worker", description="Serves one bundle of kind gguf on a socket.")
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serves until SIGTERM. Raises: SystemExit when it cannot."""
+    parser = argparse.ArgumentParser(prog="expertd-worker", description="Serves one bundle on a socket.")
+    parser.add_argument("--kind", choices=("gguf", "onnx"), required=True)
     parser.add_argument("--socket", required=True)
     parser.add_argument("--bundle", type=Path, required=True, help="the bundle's folder")
-    parser.add_argument("--model", type=Path, required=True, help="the GGUF file")
-    parser.add_argument("--name", required=True, help="of the model, as answers give it")
-    parser.add_argument("--context-tokens", type=int, default=4096)
-    parser.add_argument("--max-tokens", type=int, default=512, help="of one answer, whatever the bundle allows")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--name", required=True, help="of the model, as answers and errors give it")
+    parser.add_argument("--memory-mb", type=float, default=0.0, help="as the bundle declares; half as much more is let")
     parser.add_argument("--queue", type=int, default=8, help="how many calls may wait")
     parser.add_argument("--parent", type=int, default=0, help="the process to die with; 0: none")
-    arguments = parser.parse_args()
+    text = parser.add_argument_group("kind gguf")
+    text.add_argument("--model", type=Path, help="the GGUF file")
+    text.add_argument("--context-tokens", type=int, default=4096)
+    text.add_argument("--max-tokens", type=int, default=512, help="of one answer, whatever the bundle allows")
+    text.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    harden(arguments.parent)
+    harden(options.parent)
     try:
-        from expertd.experts.kinds.gguf import TextModel, read_parameters
-
-        confine(arguments.model.stat().st_size + _SPARE_DATA_BYTES)
-        manifest = tomllib.loads((arguments.bundle / "expert.toml").read_text("utf-8"))
-        model = TextModel(
-            arguments.model,
-            read_parameters(manifest.get("parameters", {}), bundle=arguments.bundle.name),
-            name=arguments.name,
-            context_tokens=arguments.context_tokens,
-            max_tokens=arguments.max_tokens,
-            threads=arguments.threads,
-        )
+        manifest = tomllib.loads((options.bundle / "expert.toml").read_text("utf-8"))
+        model = _text_model(options, manifest) if options.kind == "gguf" else _network(options, manifest)
     except ModuleNotFoundError as error:
-        sys.stderr.write(f"{error.name} is not installed; text experts need `pip install 'expertd[text]'`\n")
-        sys.exit(HOPELESS)
+        extra = {"gguf": "text", "onnx": "daemon"}[options.kind]
+        _give_up(f"{error.name} is not installed; {options.kind} experts need `pip install 'expertd[{extra}]'`")
+    except BundleError as error:
+        _give_up(str(error), BAD_BUNDLE)
     except (ExpertError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        sys.exit(HOPELESS)
-    os.nice(5)  # from here on: routing comes before writing
-    service = WorkerService(model, queue=arguments.queue)
-    asyncio.run(serve(arguments.socket, lambda server: worker_pb2_grpc.add_WorkerServicer_to_server(service, server)))
+        _give_up(str(error))
+    except MemoryError:
+        declared = f"{options.memory_mb:g} MB, as its bundle declares, and half as much more"
+        _give_up(f"{options.name}: it does not fit in {declared}", BAD_BUNDLE)
+    os.nice(5)  # from here on: routing comes before working
+    service = WorkerService(model, queue=options.queue, stepwise=options.kind == "gguf")
+    asyncio.run(serve(options.socket, lambda server: worker_pb2_grpc.add_WorkerServicer_to_server(service, server)))
     model.close()
+
+
+def _text_model(options: argparse.Namespace, manifest: Mapping[str, Any]) -> Model:
+    from expertd.experts.kinds.gguf import TextModel, read_parameters
+
+    confine(max(_let(options.memory_mb), options.model.stat().st_size + _SPARE_TEXT_BYTES))
+    return TextModel(
+        options.model,
+        read_parameters(manifest.get("parameters", {}), bundle=options.bundle.name),
+        name=options.name,
+        context_tokens=options.context_tokens,
+        max_tokens=options.max_tokens,
+        threads=options.threads,
+    )
+
+
+def _network(options: argparse.Namespace, manifest: Mapping[str, Any]) -> Model:
+    from expertd.experts.kinds.onnx import OnnxModel, read_parameters
+
+    confine(_let(options.memory_mb))
+    model = OnnxModel(
+        options.bundle,
+        read_parameters(manifest.get("parameters", {}), bundle=options.name),
+        name=options.name,
+        threshold=manifest.get("threshold") or 0.0,
+        lean=True,
+    )
+    model.rehearse()
+    return model
+
+
+def _let(memory_mb: float) -> int:
+    """Bytes of memory for a bundle that declares so much."""
+    return int(memory_mb * 1.5e6) + _SPARE_DATA_BYTES
+
+
+def _give_up(problem: str, status: int = HOPELESS) -> NoReturn:
+    sys.stderr.write(f"{problem}\n")
+    sys.exit(status)
 
 
 if __name__ == "__main__":

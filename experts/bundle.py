@@ -3,6 +3,7 @@
     expert.toml     the manifest, the table [files] last
     intents.jsonl   the sentences that the expert owns
     golden.jsonl    queries with the answers that a sound version gives
+    heldout.jsonl   optional: more of the same, never trained on; by them a version is compared with the one that serves
     CARD.md         what it does, its data and licence, how good it is, where it ends
     and its weights: *.safetensors, *.gguf, *.onnx
 
@@ -38,6 +39,7 @@ from .golden import Golden
 MANIFEST = "expert.toml"
 INTENTS = "intents.jsonl"
 GOLDEN = "golden.jsonl"
+HELD_OUT = "heldout.jsonl"
 CARD = "CARD.md"
 
 _NAME = r"^[a-z][a-z0-9-]{0,31}$"
@@ -62,6 +64,7 @@ class Limits:
     max_files: int = 256
     max_intent_rows: int = 50_000
     max_golden_rows: int = 1_000
+    max_held_out_rows: int = 20_000
     max_links: int = 1
 
 
@@ -69,14 +72,19 @@ class Limits:
 
 
 class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one loaded version takes, as its maker estimates it; the gate holds it to that."""
+    """What one loaded version takes, as its maker estimates it; the gate holds it to memory and latency.
+
+    memory_mb: millions of bytes. latency_ms: of a usual answer. reload_s: how dear it is to load it again, in seconds:
+    what is dear is unloaded last.
+    """
 
     memory_mb: float
     latency_ms: float
+    reload_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.memory_mb < math.inf and 0 < self.latency_ms < math.inf):
-            raise ValueError("memory_mb and latency_ms are finite numbers, latency_ms above 0")
+        if not (0 <= self.memory_mb < math.inf and 0 < self.latency_ms < math.inf and 0 <= self.reload_s < math.inf):
+            raise ValueError("memory_mb, latency_ms and reload_s are finite numbers from 0 up, latency_ms above 0")
 
 
 class Skill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -141,8 +149,20 @@ class Bundle:
     def _parsed_intents(self) -> tuple[Intent, ...]:
         return _intents(self.file(INTENTS).read_text("utf-8"), Limits())
 
+    # Examples are read anew each time: a version that serves has no more use for them.
+
     def golden(self) -> tuple[Golden, ...]:
-        return _golden(self.file(GOLDEN).read_text("utf-8"), Limits())
+        """The examples that every sound version passes."""
+        return tuple(row for _, row in _examples(self.file(GOLDEN).read_text("utf-8"), GOLDEN, Limits()))
+
+    def held_out(self, at_most: int | None = None) -> tuple[Golden, ...]:
+        """The rows of heldout.jsonl, () without one; where there are more than `at_most`, so many, evenly chosen."""
+        if HELD_OUT not in self.manifest.files:
+            return ()
+        lines = self.file(HELD_OUT).read_text("utf-8").removesuffix("\n").split("\n")
+        if at_most is not None and at_most < len(lines):
+            lines = [lines[place * len(lines) // at_most] for place in range(at_most)]
+        return tuple(row for _, row in _examples("\n".join(lines), HELD_OUT, Limits()))
 
     def card(self) -> str:
         return self.file(CARD).read_text("utf-8")
@@ -372,9 +392,11 @@ def _verify(folder: Path, manifest: Manifest, sizes: Mapping[str, int], limits: 
     intents = _intents((folder / INTENTS).read_text("utf-8"), limits)
     if not intents and manifest.kind != "remote":
         raise BundleError(f"{INTENTS}: no sentence; no request would ever come this way")
-    golden = _golden((folder / GOLDEN).read_text("utf-8"), limits)
+    golden = _count_examples(folder / GOLDEN, limits.max_golden_rows, limits)
     if not golden and manifest.kind not in ("gguf", "remote"):
         raise BundleError(f"{GOLDEN}: no example; a version that nothing examines may not serve")
+    if HELD_OUT in manifest.files and not _count_examples(folder / HELD_OUT, limits.max_held_out_rows, limits):
+        raise BundleError(f"{HELD_OUT}: no example; leave the file out, or give it rows like those of {GOLDEN}")
 
 
 def _check_kind(manifest: Manifest) -> None:
@@ -439,15 +461,19 @@ def _intents(text: str, limits: Limits) -> tuple[Intent, ...]:
     return tuple(Intent(name, tuple(rows)) for name, rows in sentences.items())
 
 
-def _golden(text: str, limits: Limits) -> tuple[Golden, ...]:
-    golden: list[Golden] = []
-    for number, value in _rows(text, GOLDEN, limits.max_row_bytes):
-        if number > limits.max_golden_rows:
-            raise BundleError(
-                f"{GOLDEN} line {number}: one row too many; at most {limits.max_golden_rows:,} are allowed"
-            )
-        golden.append(_convert(value, Golden, f"{GOLDEN} line {number}"))
-    return tuple(golden)
+def _examples(text: str, name: str, limits: Limits) -> Iterator[tuple[int, Golden]]:
+    """(line number, row) of each line of golden.jsonl or heldout.jsonl."""
+    for number, value in _rows(text, name, limits.max_row_bytes):
+        yield number, _convert(value, Golden, f"{name} line {number}")
+
+
+def _count_examples(path: Path, at_most: int, limits: Limits) -> int:
+    """How many there are, each of them sound."""
+    number = 0
+    for number, _ in _examples(path.read_text("utf-8"), path.name, limits):
+        if number > at_most:
+            raise BundleError(f"{path.name} line {number}: one row too many; at most {at_most:,} are allowed")
+    return number
 
 
 def _sha256(path: Path) -> str:

@@ -7,6 +7,7 @@ module knows no manifest; its errors begin with the file's name.
 from __future__ import annotations
 
 import pickletools
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from .weights import check_gguf, check_onnx, check_safetensors
 
 MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 1024
+# Of one JSON text: as Python values each takes some sixty bytes, however few it has in the file.
+MAX_JSON_VALUES = 1_000_000
 
 _WEIGHTS = {".safetensors": check_safetensors, ".gguf": check_gguf, ".onnx": check_onnx}
 _TEXT = (".toml", ".jsonl", ".json", ".md", ".txt", ".csv", ".gbnf")
@@ -39,12 +42,23 @@ _MAGIC = (
     (b"BZh", "compressed (bzip2)"),
     (b"\xfd7zXZ\0", "compressed (xz)"),
     (b"\x28\xb5\x2f\xfd", "compressed (zstandard)"),
+    (b"\x04\x22\x4d\x18", "compressed (lz4)"),
+    (b"\x1f\x9d", "compressed (compress)"),
+    (b"LZIP", "compressed (lzip)"),
     (b"7z\xbc\xaf\x27\x1c", "an archive (7z)"),
+    (b"Rar!\x1a\x07", "an archive (rar)"),
+    (b"!<arch>\n", "an archive (ar)"),
     (b"\x93NUMPY", "a NumPy array (which may hold a pickle)"),
     (b"\x89HDF\r\n", "an HDF5 file"),
 )
 # Of these a text may begin with the letters; they count where the bytes are no text.
-_LETTERS = (b"MZ", b"BZh")
+_LETTERS = (b"MZ", b"BZh", b"LZIP")
+
+# A page of text needs the tab and the ends of lines; with others it may rewrite what a terminal shows.
+_CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+
+# Nested keys take a TOML reader time by the square of their depth.
+_DEEP_KEY = re.compile(rb"""(?:\.[ \t]*(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*){32}""")
 
 # Opcodes that import or call something.
 _CALLING = {"GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "REDUCE", "BUILD", "EXT1", "EXT2", "EXT4"}
@@ -119,13 +133,23 @@ def _check_disguise(name: str, head: bytes, tail: bytes) -> None:
             raise BundleError(f"{name}: the file is {told}; a bundle holds data only, uncompressed")
     if head[257:262] == b"ustar":
         raise BundleError(f"{name}: the file is a tar archive; a bundle holds data only, uncompressed")
-    # A zip is found from its end, so that one may hide behind anything: its last record reaches to the file's end.
-    position = tail.rfind(b"PK\x05\x06")
-    if position >= 0 and int.from_bytes(tail[position + 20 : position + 22], "little") == len(tail) - position - 22:
+    if _ends_in_zip(tail):
         raise BundleError(f"{name}: a zip archive is hidden at the end of the file")
     # Protocol 2 and later; the tensors' formats cannot begin so: it would be a header of more than a terabyte.
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         raise BundleError(f"{name}: the file is a pickle, which runs code when it is loaded; use safetensors")
+
+
+def _ends_in_zip(tail: bytes) -> bool:
+    """A zip is found from its end, so that one may hide behind anything: its last record, and the index before it."""
+    position = tail.rfind(b"PK\x05\x06")
+    while position >= 0:
+        index = position - int.from_bytes(tail[position + 12 : position + 16], "little")
+        comment = int.from_bytes(tail[position + 20 : position + 22], "little")
+        if tail[max(0, index) :].startswith(b"PK\x01\x02") or comment == len(tail) - position - 22:
+            return True
+        position = tail.rfind(b"PK\x05\x06", 0, position)
+    return False
 
 
 def _is_text(data: bytes) -> bool:
@@ -145,12 +169,27 @@ def _check_text(name: str, data: bytes) -> None:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BundleError(f"{name}: byte {error.start:,} is not UTF-8; text files hold UTF-8") from None
+    if control := _CONTROL.search(data):
+        raise BundleError(
+            f"{name}: byte {control.start():,} is the control character {control[0]!r}; text files hold text"
+        )
+    if name.endswith(".toml"):
+        check_toml(data, name)
     if name.endswith(".json"):
         decode_json(text, name)
 
 
+def check_toml(data: bytes, name: str) -> None:
+    """Raises: BundleError for TOML that is better not given to a reader."""
+    if _DEEP_KEY.search(data):
+        raise BundleError(f"{name}: not valid TOML here: a key of more than 32 parts")
+
+
 def decode_json(text: str, name: str) -> Any:
     """Raises: BundleError where `text` is not JSON; `name` begins it."""
+    values = text.count(",") + text.count("[") + text.count("{")
+    if values > MAX_JSON_VALUES:
+        raise BundleError(f"{name}: some {values:,} values; at most {MAX_JSON_VALUES:,} are read")
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError) as error:

@@ -11,18 +11,29 @@ import asyncio
 import contextlib
 import difflib
 import logging
+import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic
 
+import msgspec
+
+from . import memory
 from .bundle import Bundle
 from .edits import Edits
 from .errors import BundleError, ExpertError, FleetError, StoreError, UnavailableError
-from .plan import State
-from .servable import Host, Loader
+from .instance import Order, VersionStatus
+from .plan import ON_TRIAL, State
+from .policy import Policies, Policy
+from .routes import Amendment, Change
+from .servable import Emit, Host, Loader
+from .serving import Encode, Serving
 from .store import Store
+from .values import Outcome, Query
 from .view import Index, Slot, Usage, View
-from .writer import Amendment, Encode, Limits, VersionStatus, Writer
+from .writer import Limits, Parts, Writer
 
 __all__ = ["Encode", "ExpertStatus", "Fleet", "Limits", "VersionStatus"]
 
@@ -30,29 +41,56 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """A version that was refused, or rolled back by itself; it is in quarantine."""
+
+    version: int
+    reason: str
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ExpertStatus:
-    """absence: why it does not answer although it is installed; None: it serves."""
+    """absence: why it does not answer although it is installed; None: it serves. undone: the newest such version."""
 
     bundle: Bundle
     serving: int | None
     absence: UnavailableError | None
-    pinned: bool
+    policy: Policy
     resident_bytes: int
     worker_pid: int
     usage: Usage
     versions: tuple[VersionStatus, ...]
+    undone: Undone | None
 
     @property
     def name(self) -> str:
         return self.bundle.manifest.name
 
+    @property
+    def pinned(self) -> bool:
+        return self.policy.pinned
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryStatus:
+    """budget_bytes: of all experts together; 0: none is set. daemon_bytes: of the daemon's process, experts in it
+    included. pressure: share of time in which somebody on this machine waited for memory; below 0: unknown."""
+
+    budget_bytes: int
+    experts_bytes: int
+    daemon_bytes: int
+    pressure: float
+
 
 class Fleet(Generic[Index]):
     """The experts that are installed and the view that serves them.
 
-    loaders: kind → loader. workers: the kinds that a process of their own serves. encode: the trunk. reindex: bundles →
-    the index for a view, fitted whole. edits: what the operator changed of their intents, which `reindex` knows too.
-    observe: told of each state that is entered, after it holds.
+    loaders: kind → loader. slow: whether loading a bundle takes long, so that no start waits for it. encode: the trunk.
+    reindex: bundles → the index for a view, fitted whole. adapt: an expert and the bundle whose intents it is to have
+    (None: it goes) → the change of an index that does it in closed form. edits: what the operator changed of their
+    intents, which both know too. observe: told of each state that is entered, after it holds.
+    machine: bytes of this process, and the pressure of memory, as `MemoryStatus` has them.
     """
 
     def __init__(
@@ -61,36 +99,70 @@ class Fleet(Generic[Index]):
         host: Host,
         *,
         loaders: Mapping[str, Loader],
-        workers: frozenset[str],
+        slow: Callable[[Bundle], bool],
         encode: Encode,
         reindex: Callable[[Sequence[Bundle]], Awaitable[Index]],
+        adapt: Callable[[str, Bundle | None], Awaitable[Change[Index]]],
         empty: Index,
         edits: Edits | None = None,
+        policies: Policies | None = None,
         observe: Callable[[VersionStatus], None] = lambda status: None,
+        machine: Callable[[], tuple[int, float]] = lambda: (0, -1.0),
         limits: Limits | None = None,
     ) -> None:
         self._store = store
-        self._workers = workers
+        self._slow = slow
+        self._machine = machine
         self._edits = edits
         self._limits = limits or Limits()
-        self._pinned: set[str] = set()
+        self._policies = policies or Policies.open(host.state)
+        # One at a time writes down what became of an expert's versions.
+        self._recording: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._writer: Writer[Index] = Writer(
-            store,
-            host,
-            edits,
-            loaders=loaders,
-            workers=workers,
-            encode=encode,
-            reindex=reindex,
-            empty=empty,
-            observe=observe,
-            limits=self._limits,
+            Parts(
+                store=store,
+                host=host,
+                edits=edits,
+                policies=self._policies,
+                loaders=loaders,
+                slow=slow,
+                encode=encode,
+                reindex=reindex,
+                adapt=adapt,
+                empty=empty,
+                observe=observe,
+                undone=self._undone,
+                limits=self._limits,
+            )
         )
+        self._serving = Serving(self.present, encode, self._writer.judge)
 
     @property
     def view(self) -> View[Index]:
         """What requests see now. Take it once for a request."""
         return self._writer.view
+
+    # --- Requests ----------------------------------------------------------------------------------------------------
+
+    async def answer(
+        self, name: str, query: Query, emit: Emit, leased: Callable[[Slot], None] = lambda slot: None
+    ) -> tuple[Slot, Outcome]:
+        """The expert's answer, and the version that gave it: the one that serves, or one on trial. leased: told of each
+        version that is asked.
+
+        Raises: FleetError UNKNOWN_EXPERT, QueryError, UnavailableError.
+        """
+        return await self._serving.answer(name, query, emit, leased)
+
+    def feedback(self, name: str, version: int, good: bool) -> None:
+        """What somebody says of an answer; a version on trial is judged by it."""
+        slot = self.view.slots.get(name)
+        for each in () if slot is None else (slot, slot.challenger):
+            if each is not None and each.version == version and not good:
+                each.tally.disliked += 1
+                if each.trial is not None:
+                    each.trial.candidate.disliked += 1
+                    self._writer.judge(each)
 
     # --- Orders ------------------------------------------------------------------------------------------------------
 
@@ -101,76 +173,118 @@ class Fleet(Generic[Index]):
         """
         self._writer.start()
         orders = [(bundle, self._writer.aspire(bundle, expected=True)) for bundle in bundles]
-        if all(bundle.manifest.kind in self._workers for bundle in bundles):
+        if all(self._slow(bundle) for bundle in bundles):
             # Nobody publishes soon: the first view shows who is expected.
             self._writer.publish()
-        followed = [self._writer.spawn(self._settle(bundle, done)) for bundle, done in orders]
-        quick = [task for (b, _), task in zip(orders, followed, strict=True) if b.manifest.kind not in self._workers]
-        await asyncio.gather(*quick)
+        followed = [(bundle, self._writer.spawn(self._settle(bundle, order))) for bundle, order in orders]
+        await asyncio.gather(*(task for bundle, task in followed if not self._slow(bundle)))
         await self._writer.until(lambda: self.view.number > 0)
 
-    async def _settle(self, bundle: Bundle, done: asyncio.Future[None]) -> None:
-        name, version = bundle.manifest.name, bundle.manifest.version
+    async def _settle(self, bundle: Bundle, order: Order) -> None:
+        name = bundle.manifest.name
         try:
-            await done
-        except BundleError as error:
-            await asyncio.to_thread(self._store.quarantine, name, version, str(error))
+            await self._record(bundle, order)
+        except BundleError:
             fallback = self._store.previous(name)
             if fallback is not None:
-                log.warning("%s %d failed; falling back to %d", name, version, fallback)
+                log.warning("%s %d failed; falling back to %d", name, bundle.manifest.version, fallback)
                 with contextlib.suppress(ExpertError):
                     await self.install(self._store.bundle(name, fallback))
         except ExpertError:
             # Told already, where it happened; it stays absent until somebody brings what is missing.
             pass
-        else:
-            if self._store.current(name) != version:
-                await asyncio.to_thread(self._store.promote, name, version)
 
     async def serve(self, bundle: Bundle) -> None:
         """Loads, examines and serves this version; returns when it is reachable, the predecessor draining.
 
         Raises: BundleError, UnavailableError when it never serves; the old version goes on serving.
         """
-        await asyncio.shield(self._writer.aspire(bundle))
+        await asyncio.shield(self._writer.aspire(bundle).served)
 
-    async def install(self, bundle: Bundle) -> None:
-        """Serves a bundle that the store has admitted, and makes it current.
+    async def install(self, bundle: Bundle) -> State:
+        """Serves a bundle that the store has admitted, and makes it current; returns when it serves, or is on trial
+        (the state says which): what becomes of it then is told by `status`.
 
         Raises: BundleError when it fails its examination (it is then in quarantine), UnavailableError when its weights
         are not there yet, StoreError when the pointer cannot be written; the old version goes on serving.
         """
-        name, version = bundle.manifest.name, bundle.manifest.version
+        name = bundle.manifest.name
         before = self._store.current(name)
+        order = self._writer.aspire(bundle)
+        record = self._writer.spawn(self._record(bundle, order))
+        record.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
-            await self.serve(bundle)
-        except BundleError as error:
-            await asyncio.to_thread(self._store.quarantine, name, version, str(error))
+            state = await asyncio.shield(order.settled)
+            if state in ON_TRIAL:
+                return state
+        except ExpertError:
+            pass  # `record` tells it, once it is written down.
+        try:
+            await asyncio.shield(record)
+        except BundleError:
             if before is None:
                 self._writer.withdraw(name)
             raise
-        try:
-            await asyncio.to_thread(self._store.promote, name, version)
         except StoreError:
             if before is not None:
                 await self.serve(self._store.bundle(name, before))
             raise
-        await asyncio.to_thread(self._store.collect, self._limits.keep_versions)
+        return State.SERVING
 
-    async def promote(self, name: str, version: int) -> None:
-        """Serves a version that is in the store.
+    async def _record(self, bundle: Bundle, order: Order) -> None:
+        """Waits for what becomes of the version, and writes it down: the pointer, or quarantine.
+
+        Raises: as `install`.
+        """
+        name, version = bundle.manifest.name, bundle.manifest.version
+        try:
+            await asyncio.shield(order.served)
+        except BundleError as error:
+            async with self._recording[name]:
+                await asyncio.to_thread(self._store.quarantine, name, version, str(error))
+            raise
+        async with self._recording[name]:
+            slot = self.view.slots.get(name)
+            if slot is not None and slot.version == version and self._store.current(name) != version:
+                await asyncio.to_thread(self._store.promote, name, version)
+                in_use = {(item.name, item.version) for item in self._writer.instances.values()}
+                await asyncio.to_thread(self._store.collect, self._limits.keep_versions, in_use)
+
+    def _undone(self, bad: Bundle, good: Bundle, problem: str) -> None:
+        """The writer has gone back to `good`: so will every start."""
+
+        async def record() -> None:
+            name = bad.manifest.name
+            async with self._recording[name]:
+                try:
+                    await asyncio.to_thread(self._store.promote, name, good.manifest.version)
+                    await asyncio.to_thread(
+                        self._store.quarantine, name, bad.manifest.version, f"{bad}: undone on probation: {problem}"
+                    )
+                except StoreError as error:
+                    log.error("%s is undone, but the next start will not know it: %s", bad, error)
+
+        self._writer.spawn(record())
+
+    async def promote(self, name: str, version: int) -> State:
+        """Serves a version that is in the store; one that is on trial serves without waiting for its end.
 
         Raises: FleetError UNKNOWN_EXPERT; StoreError, BundleError, UnavailableError: the old version goes on serving.
         """
         self.slot(name)
-        await self.install(await asyncio.to_thread(self._store.bundle, name, version))
+        return await self.install(await asyncio.to_thread(self._store.bundle, name, version))
 
     async def rollback(self, name: str) -> int:
-        """Serves the version that served before this one, and says which.
+        """Serves the version that served before this one, and says which. While a version is on trial it is given up
+        instead, and the one that serves goes on.
 
         Raises: FleetError NOTHING_TO_ROLL_BACK_TO, and as `promote`.
         """
         slot = self.slot(name)
+        if slot.challenger is not None:
+            self._writer.give_up(name, "given up by the operator")
+            await self._writer.until(lambda: self.slot(name).challenger is None)
+            return self.slot(name).version
         version = self._store.previous(name)
         if version is None:
             raise FleetError(
@@ -190,9 +304,11 @@ class Fleet(Generic[Index]):
         await self._writer.until(lambda: name not in self.view.slots and not self._writer.in_memory(name))
         if self._edits is not None:
             await asyncio.to_thread(self._edits.forget, name)
-        await asyncio.to_thread(self._store.remove, name)
+        await asyncio.to_thread(self._policies.forget, name)
+        async with self._recording[name]:
+            await asyncio.to_thread(self._store.remove, name)
 
-    async def amend(self, name: str, intents: Iterable[str], change: Callable[[Index], Index]) -> int:
+    async def amend(self, name: str, intents: Iterable[str], change: Change[Index]) -> int:
         """Changes some of the expert's intents in the index that serves, in one assignment of the view; the index is
         fitted anew in the background soon after. Returns the number of the view that shows it.
 
@@ -213,18 +329,41 @@ class Fleet(Generic[Index]):
             await self.install(slot.bundle)
 
     async def unload(self, name: str) -> None:
-        """Frees the expert's memory; the next request for it loads it again. Raises: FleetError."""
-        slot = self.slot(name)
-        if name in self._pinned:
-            raise FleetError(f"{name} is pinned; unpin it first", reason="PINNED")
-        if slot.absence is None:
-            self._writer.put_to_sleep(slot.bundle)
-            await self._writer.until(lambda: self.slot(name).absence is not None and not self._writer.in_memory(name))
+        """Frees the expert's memory; the next request for it loads it again.
 
-    def pin(self, name: str, pinned: bool) -> None:
-        """Raises: FleetError."""
+        Raises: FleetError UNKNOWN_EXPERT, PINNED, UNDER_WAY.
+        """
+        slot = self.slot(name)
+        if self._policies.of(name).pinned:
+            raise FleetError(f"{name} is pinned; unpin it first", reason="PINNED")
+        if self._writer.under_way(name):
+            raise FleetError(
+                f"{name}: a new version is on its way; wait for it, or give it up with a rollback", reason="UNDER_WAY"
+            )
+        if slot.absence is None:
+            await self._writer.unload([name], "")
+
+    async def shed(self, pressure: float) -> None:
+        """Unloads whom the machine needs gone, see `memory.shed`. pressure: a share of time."""
+        names = memory.shed(pressure, self._writer.residents(), time.monotonic())
+        if names:
+            log.warning("memory is short (%.0f %% of the time): unloading %s", 100 * pressure, ", ".join(names))
+            await self._writer.unload(names, "memory is short")
+
+    async def pin(self, name: str, pinned: bool) -> None:
+        """Raises: FleetError, StoreError."""
         self.slot(name)
-        (self._pinned.add if pinned else self._pinned.discard)(name)
+        policy = msgspec.structs.replace(self._policies.of(name), pinned=pinned)
+        await asyncio.to_thread(self._policies.put, name, policy)
+
+    async def set_policy(self, name: str, policy: Policy) -> None:
+        """By which road its next versions come to serve; whether it is pinned stays as it is.
+
+        Raises: FleetError, QueryError, StoreError.
+        """
+        self.slot(name)
+        policy = msgspec.structs.replace(policy, pinned=self._policies.of(name).pinned)
+        await asyncio.to_thread(self._policies.put, name, policy)
 
     async def close(self) -> None:
         """Waits for leases, at most `drain_timeout_s`, and closes every servable."""
@@ -234,6 +373,7 @@ class Fleet(Generic[Index]):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._limits.drain_timeout_s):
                 await self._writer.until(lambda: not any(slot.leases for slot in slots))
+        await self._serving.close()
         await self._writer.close()
 
     # --- Readers -----------------------------------------------------------------------------------------------------
@@ -268,22 +408,36 @@ class Fleet(Generic[Index]):
         slot = self.slot(name)
         instances = [item for item in self._writer.instances.values() if item.name == name]
         serving = next((item for item in instances if item.state is State.SERVING), None)
-        known = {item.version: item.status for item in instances}
-        if slot.absence is not None and slot.version in set(self._store.versions(name)) - set(known):
+        known = {item.version: item.full_status for item in instances}
+        here = self._store.versions(name)
+        if slot.absence is not None and slot.version in set(here) - set(known):
             since = self._store.admitted_at(name, slot.version)
             known[slot.version] = VersionStatus(name, slot.version, State.ASPIRED, str(slot.absence), since)
         stored = (
             VersionStatus(name, number, State.RETIRED, "", self._store.admitted_at(name, number))
-            for number in self._store.versions(name)
+            for number in here
             if number not in known
         )
+        refused = {
+            found.version: VersionStatus(name, found.version, State.FAILED, found.reason, found.time)
+            for found in self._store.quarantined(name)
+            if found.version not in here
+        }
+        newest = max(refused.values(), key=lambda status: status.changed, default=None)
         return ExpertStatus(
             bundle=slot.bundle,
             serving=None if serving is None else serving.version,
             absence=slot.absence,
-            pinned=name in self._pinned,
-            resident_bytes=sum(item.servable.resident_bytes() for item in instances if item.servable is not None),
+            policy=self._policies.of(name),
+            resident_bytes=sum(status.resident_bytes for status in known.values()),
             worker_pid=0 if serving is None or serving.servable is None else serving.servable.worker_pid(),
             usage=slot.usage,
-            versions=tuple(sorted((*known.values(), *stored), key=lambda status: status.version)),
+            versions=tuple(sorted((*{**refused, **known}.values(), *stored), key=lambda status: status.version)),
+            undone=None if newest is None else Undone(newest.version, newest.reason, newest.changed),
         )
+
+    def memory(self) -> MemoryStatus:
+        """What the experts hold, beside what they may hold and how the machine fares."""
+        held = sum(resident.bytes for resident in self._writer.residents())
+        daemon_bytes, pressure = self._machine()
+        return MemoryStatus(self._limits.budget_bytes, held, daemon_bytes, pressure)

@@ -6,9 +6,11 @@ back; it runs nothing and knows no expert.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +19,8 @@ import numpy as np
 
 from .errors import QueryError
 from .values import Abstention, Document, Outcome, Query, Series
+
+log = logging.getLogger(__name__)
 
 # Numbers agree within this much of the expected one, unless `expect` brings its own "tolerance".
 RELATIVE_TOLERANCE = 1e-6
@@ -59,6 +63,28 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         _check_query(self.query_fields)
         _check_expect(self.expect)
+
+
+def read(path: Path) -> tuple[Golden, ...]:
+    """The rows of a file of this machine's own; none where there is no file. A line that is none is told, and passed
+    over.
+
+    What a bundle brings is read, and held to stricter rules, by the bundle.
+    """
+    rows = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        log.warning("%s cannot be read (%s): nothing is compared with it", path, error)
+        return ()
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(msgspec.json.decode(line, type=Golden))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            log.warning("%s line %d: %s; passed over", path, number, error)
+    return tuple(rows)
 
 
 def to_query(golden: Golden) -> Query:

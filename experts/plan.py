@@ -26,7 +26,9 @@ class State(StrEnum):
     FAILED = "FAILED"
 
 
-# Versions in these states are on their way: neither reachable nor given up.
+# Versions in these states are on trial: some requests reach them.
+ON_TRIAL = frozenset({State.SHADOW, State.CANARY})
+# Versions in these states are on their way: not yet serving, and not given up.
 UNDER_WAY = frozenset({State.ASPIRED, State.LOADING, State.WARMING, State.SHADOW, State.CANARY})
 
 
@@ -34,9 +36,9 @@ UNDER_WAY = frozenset({State.ASPIRED, State.LOADING, State.WARMING, State.SHADOW
 class VersionSnapshot:
     """One loading of one version; the same version may be loaded again while an earlier instance of it drains.
 
-    ready: examined, waits to be published; busy: somebody works on it right now, or a
-    publication that is being built serves or withdraws it; slow: served by a worker, which may
-    take seconds to load: no first view waits for it.
+    ready: examined, or through its trial: waits for its next stage; busy: somebody works on it right now, or a
+    publication that is being built serves or withdraws it; slow: served by a worker, which may take seconds to load:
+    no first view waits for it; stage: of its trial, which comes before it serves where another version does.
     """
 
     instance: int
@@ -46,6 +48,7 @@ class VersionSnapshot:
     ready: bool = False
     busy: bool = False
     slow: bool = False
+    stage: State | None = None
     leases: int = 0
 
 
@@ -69,6 +72,14 @@ class Warm:
 
 
 @dataclass(frozen=True, slots=True)
+class Try:
+    """Puts it on trial beside the version that serves."""
+
+    instance: int
+    stage: State
+
+
+@dataclass(frozen=True, slots=True)
 class Abandon:
     """Another version is wanted meanwhile."""
 
@@ -88,7 +99,7 @@ class Retire:
     instance: int
 
 
-Action = Load | Warm | Abandon | Publish | Retire
+Action = Load | Warm | Try | Abandon | Publish | Retire
 
 
 def plan(snapshot: Snapshot) -> tuple[Action, ...]:
@@ -97,6 +108,7 @@ def plan(snapshot: Snapshot) -> tuple[Action, ...]:
     serve: dict[str, int] = {}
     withdraw: set[int] = set()
     more_to_come = False
+    served = {item.expert for item in snapshot.versions if item.state is State.SERVING and not item.busy}
     for item in snapshot.versions:
         wanted = snapshot.aspired.get(item.expert) == item.version
         if item.state in UNDER_WAY:
@@ -104,9 +116,13 @@ def plan(snapshot: Snapshot) -> tuple[Action, ...]:
                 if not item.busy:
                     actions.append(Abandon(item.instance))
             elif item.ready:
-                if not item.busy:
+                if item.busy:
+                    continue
+                if item.stage is not None and item.expert in served:
+                    actions.append(Try(item.instance, item.stage))
+                else:
                     serve[item.expert] = item.instance
-            else:
+            elif item.state not in ON_TRIAL:
                 more_to_come = more_to_come or not item.slow
                 if item.busy:
                     continue

@@ -13,116 +13,35 @@ has served before. The store decides nothing: when a version is fit to serve is 
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
-import secrets
-import shutil
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from .bundle import MANIFEST, Bundle, Limits, open_bundle
-from .contents import check_ending, check_path
+from .bundle import MANIFEST, Bundle, Limits, open_bundle, survey
+from .contents import check_toml
+from .disk import Disk, Layout
 from .errors import BundleError, StoreError
+from .quarantine import Quarantine, Quarantined
+from .upload import Upload, read_below
 
-# Kept free for the database and the system, and for what a file system takes beside the contents.
-SPARE_BYTES = 4 * 2**20
-COPY_CHUNK_BYTES = 2**20
+__all__ = ["Disk", "Layout", "Quarantined", "Store", "Upload", "claimed"]
+
 # How many earlier promotions the pointer remembers.
 HISTORY = 16
+# Letters of a refusal.
+MAX_MESSAGE = 400
 
 _NONE = "none"
-# Beside what the disk hurt: its version number is not spent.
-DAMAGED = "damaged"
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where everything lies below `root`; no other line of code joins these names."""
-
-    root: Path
-
-    @property
-    def lock(self) -> Path:
-        return self.root / "lock"
-
-    @property
-    def store(self) -> Path:
-        return self.root / "store"
-
-    @property
-    def incoming(self) -> Path:
-        return self.root / "incoming"
-
-    @property
-    def quarantine(self) -> Path:
-        return self.root / "quarantine"
-
-    def expert(self, name: str) -> Path:
-        return self.store / name
-
-    def version(self, name: str, version: int) -> Path:
-        return self.store / name / str(version)
-
-    def pointer(self, name: str) -> Path:
-        return self.store / name / "current"
-
-    def next_pointer(self, name: str) -> Path:
-        return self.store / name / "current.next"
-
-    def token(self) -> Path:
-        return self.incoming / secrets.token_hex(8)
-
-    def quarantined(self, name: str, version: int, time: datetime) -> Path:
-        return self.quarantine / f"{name}-{version}-{time:%Y%m%dT%H%M%S.%fZ}"
-
-
-class Disk:
-    """The one place that changes the disk. Each call is a step that is done or not done when the power fails."""
-
-    def free_bytes(self, folder: Path) -> int:
-        return shutil.disk_usage(folder).free
-
-    def make_folder(self, path: Path) -> None:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def write(self, path: Path, chunks: Iterable[bytes]) -> None:
-        """A new file, on the disk when this returns."""
-        with self.create(path) as file:
-            for chunk in chunks:
-                file.write(chunk)
-            self.sync(file)
-
-    def create(self, path: Path) -> BinaryIO:
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb")
-
-    def sync(self, file: BinaryIO) -> None:
-        file.flush()
-        os.fsync(file.fileno())
-
-    def sync_folder(self, path: Path) -> None:
-        """The names in a folder are contents of their own, with an fsync of their own."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def rename(self, source: Path, target: Path) -> None:
-        os.rename(source, target)
-
-    def delete(self, path: Path) -> None:
-        """A file or a folder with all that is in it; nothing where there is nothing."""
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
 class Store:
@@ -134,6 +53,7 @@ class Store:
         self.repairs: tuple[str, ...] = ()
         self._trunk_id = trunk_id
         self._disk = disk
+        self._quarantine = Quarantine(layout, disk)
         self._lock_file = lock
         self._changing = threading.RLock()
         # Expert → what serves (None: nothing) and what served before it, newest first.
@@ -193,8 +113,11 @@ class Store:
     def highest(self, name: str) -> int:
         """The highest version that was ever taken here, in quarantine too; a new one must rise above it. 0: none."""
         remembered = (v for v in self._pointers.get(name, ()) if v is not None)
-        quarantined = (v for expert, v, home in self._quarantined() if expert == name and not (home / DAMAGED).exists())
-        return max((*self.versions(name), *remembered, *quarantined), default=0)
+        return max((*self.versions(name), *remembered, self._quarantine.spent(name)), default=0)
+
+    def quarantined(self, name: str) -> tuple[Quarantined, ...]:
+        """The versions of an expert that are kept aside, each with the reason, the newest last."""
+        return self._quarantine.of(name)
 
     def bundle(self, name: str, version: int) -> Bundle:
         """Verified now, or a moment ago by opening the store.
@@ -221,38 +144,31 @@ class Store:
     # --- Changes -----------------------------------------------------------------------------------------------------
 
     def admit(self, folder: Path) -> Bundle:
-        """Verifies the bundle in `folder` and copies it in; it does not serve yet. The newest again changes nothing.
+        """Copies the bundle in `folder` and verifies the copy: what `folder` holds meanwhile or later is of no account.
+
+        It does not serve yet. The newest version again changes nothing.
 
         Raises: BundleError when it breaks a rule or its version does not rise; StoreError when the disk is full.
         """
-        bundle = open_bundle(folder, self.limits, trunk_id=self._trunk_id)
-        with self._writing(f"admit {bundle}", bundle.disk_bytes):
-            if (known := self._known(bundle)) is not None:
-                return known
-            self._demand_space(f"admit {bundle}", bundle.disk_bytes)
-            staged = self.layout.token()
-            try:
-                self._disk.make_folder(staged)
-                for name in (MANIFEST, *bundle.manifest.files):
-                    self._disk.make_folder((staged / name).parent)
-                    self._disk.write(staged / name, _chunks(folder / name))
-                return self._settle(staged)
-            except BaseException:
-                self._discard(staged)
-                raise
+        shown = ascii(folder.name)[1:-1]
+        with _about(shown):
+            sizes = survey(folder, self.limits)
+        if claim := claimed(folder):
+            shown = "{} {}".format(*claim)
+        what = f"admit {shown}"
+        with self._disk.refusals(what, self.layout.root):
+            self._disk.demand_space(what, self.layout.root, sum(sizes.values()))
+        with Upload(self.layout.token(), self.limits, self._disk, partial(self._settle, shown=shown), what) as upload:
+            with _about(shown):
+                for path, size_bytes in sizes.items():
+                    upload.begin(path, size_bytes)
+                    for chunk in read_below(folder, path, size_bytes, self.limits):
+                        upload.write(chunk)
+            return upload.finish()
 
     def receive(self) -> Upload:
         """Takes a bundle file by file; nothing of it is admitted before `Upload.finish`."""
-        return Upload(self, self.layout.token(), self._disk)
-
-    def admit_received(self, staged: Path) -> Bundle:
-        """Admits a folder below incoming/ without a copy. Raises: as `admit`; the folder is gone then."""
-        try:
-            with self._writing(f"admit {staged.name}"):
-                bundle = open_bundle(staged, self.limits, trunk_id=self._trunk_id)
-                return self._known(bundle) or self._settle(staged)
-        finally:
-            self._discard(staged)
+        return Upload(self.layout.token(), self.limits, self._disk, partial(self._settle, shown="the upload"))
 
     def promote(self, name: str, version: int) -> None:
         """From now on, and after every restart, this version serves.
@@ -275,23 +191,20 @@ class Store:
 
         damaged: the disk hurt it, it did not fail by itself; sound bytes may be admitted under its number again.
 
-        Raises: StoreError when there is no such version.
+        Raises: StoreError when there is no such version, or no room for the reason: all is then as it was.
         """
         with self._writing(f"quarantine {name} {version}"):
             folder = self._folder(name, version)
-            history = self._pointers.get(name, (None,))
-            if version in history:
-                self._point(name, (None if history[0] == version else history[0], *_without(history[1:], version)))
-            home = self.layout.quarantined(name, version, datetime.now(UTC))
-            self._disk.make_folder(home)
-            self._disk.write(home / "reason.txt", [reason.encode("utf-8", "replace"), b"\n"])
-            if damaged:
-                self._disk.write(home / DAMAGED, [])
-            self._disk.sync_folder(home)
-            self._disk.sync_folder(self.layout.quarantine)
-            self._disk.rename(folder, home / "bundle")
-            self._disk.sync_folder(home)
-            self._disk.sync_folder(self.layout.expert(name))
+
+            def withdraw() -> None:
+                history = self._pointers.get(name, (None,))
+                if version in history:
+                    now = None if history[0] == version else history[0]
+                    self._point(name, (now, *(v for v in history[1:] if v != version)))
+
+            home = self._quarantine.put(name, version, folder, reason, damaged=damaged, withdraw=withdraw)
+            with suppress(OSError):
+                self._quarantine.trim()
             return home
 
     def remove(self, name: str) -> None:
@@ -301,53 +214,33 @@ class Store:
                 raise StoreError(f"{name}: no such expert in the store; here are {', '.join(self.experts()) or 'none'}")
             self._delete(self.layout.expert(name))
             del self._pointers[name]
-            for expert, _, home in self._quarantined():
-                if expert == name:
-                    self._delete(home)
+            self._quarantine.forget(name)
 
-    def collect(self, keep: int = 3) -> tuple[tuple[str, int], ...]:
+    def collect(self, keep: int = 3, in_use: Collection[tuple[str, int]] = ()) -> tuple[tuple[str, int], ...]:
         """Deletes what is neither current, nor next to roll back to, nor among the newest `keep`; says what went.
 
-        Of what is in quarantine, the newest `keep` stay whole; of the others the reasons stay.
+        in_use: expert and version of what is loaded, or on its way: it stays too.
+
+        Of what is in quarantine the newest `keep` stay whole, of the others the reasons.
         """
         gone: list[tuple[str, int]] = []
         with self._writing("collect old versions"):
             for name in self.experts():
                 kept = {*self.versions(name)[-keep:], self.current(name), self.previous(name)}
                 for version in self.versions(name):
-                    if version not in kept:
+                    if version not in kept and (name, version) not in in_use:
                         self._delete(self.layout.version(name, version))
                         gone.append((name, version))
-            for _, _, home in sorted(self._quarantined(), key=lambda entry: entry[2].stat().st_mtime)[:-keep]:
-                if (home / "bundle").exists():
-                    self._delete(home / "bundle")
+            self._quarantine.trim(keep)
         return tuple(gone)
 
     # --- How ---------------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _writing(self, what: str, needed_bytes: int = 0) -> Iterator[None]:
+    def _writing(self, what: str) -> Iterator[None]:
         """One change at a time; what the disk refuses comes out as a StoreError."""
-        with self._changing:
-            try:
-                yield
-            except OSError as error:
-                raise self._failed(what, error, needed_bytes) from error
-
-    def _failed(self, what: str, error: OSError, needed_bytes: int = 0) -> StoreError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = self._disk.free_bytes(self.layout.root)
-            needed = f", {needed_bytes:,} are needed" if needed_bytes else ""
-            return StoreError(f"cannot {what}: the disk is full ({free:,} bytes free{needed}); free some and try again")
-        return StoreError(f"cannot {what}: {error.strerror or error} ({error.filename or self.layout.root})")
-
-    def _demand_space(self, what: str, needed_bytes: int) -> None:
-        free = self._disk.free_bytes(self.layout.root)
-        if free < needed_bytes + SPARE_BYTES:
-            raise StoreError(
-                f"cannot {what}: the disk has {free:,} bytes free, {needed_bytes + SPARE_BYTES:,} are needed; "
-                "free some and try again"
-            )
+        with self._changing, self._disk.refusals(what, self.layout.root):
+            yield
 
     def _folder(self, name: str, version: int) -> Path:
         if version not in self.versions(name):
@@ -369,20 +262,39 @@ class Store:
             if known.digest == bundle.digest:
                 return known
             raise BundleError(f"{bundle}: other bytes under a version that is here already; raise the version")
-        for expert, number, home in self._quarantined():
-            if (expert, number) == (name, version) and not (home / DAMAGED).exists():
-                reason = (home / "reason.txt").read_text("utf-8").strip()
-                raise BundleError(f"{bundle}: in quarantine, for: {reason}; mend it and raise the version")
+        for failed in self.quarantined(name):
+            if failed.version == version and not failed.damaged:
+                raise BundleError(f"{bundle}: in quarantine, for: {failed.reason}; mend it and raise the version")
         back = f"; `promote {name} {version}` goes back to it" if version in self.versions(name) else ""
         raise BundleError(f"{bundle}: the version does not rise, {highest} is here already{back}")
 
-    def _settle(self, staged: Path) -> Bundle:
-        """Verifies what lies in incoming/ and moves it to its place in one step."""
-        bundle = open_bundle(staged, self.limits, trunk_id=self._trunk_id)
+    def _settle(self, staged: Path, shown: str) -> Bundle:
+        """Verifies what lies in incoming/, once, and moves it to its place in one step; it is gone from there then.
+
+        shown: what it is called as long as its manifest has not been read.
+        """
+        try:
+            try:
+                bundle = open_bundle(staged, self.limits, trunk_id=self._trunk_id)
+            except BundleError as error:
+                message = str(error)
+                if message.startswith(f"{staged.name}:"):
+                    message = shown + message.removeprefix(staged.name)
+                raise BundleError(_plain(message)) from None
+            with self._disk.refusals(f"admit {bundle}", self.layout.root):
+                # The slow part, outside the lock: all written by now, they share the file system's journal.
+                for path in (MANIFEST, *bundle.manifest.files):
+                    self._disk.sync_file(staged / path)
+                for folder in sorted({above for path in bundle.manifest.files for above in Path(path).parents}):
+                    self._disk.sync_folder(staged / folder)
+            with self._writing(f"admit {bundle}"):
+                return self._known(bundle) or self._place(staged, bundle)
+        finally:
+            with suppress(OSError):  # What stays is removed by the next opening.
+                self._disk.delete(staged)
+
+    def _place(self, staged: Path, bundle: Bundle) -> Bundle:
         name, version = bundle.manifest.name, bundle.manifest.version
-        folders = {folder for file in bundle.manifest.files for folder in Path(file).parents}
-        for folder in sorted(folders, reverse=True):
-            self._disk.sync_folder(staged / folder)
         home = self.layout.version(name, version)
         if not home.parent.exists():
             self._disk.make_folder(home.parent)
@@ -390,7 +302,7 @@ class Store:
         self._disk.rename(staged, home)
         self._disk.sync_folder(home.parent)
         self._pointers.setdefault(name, (None,))
-        return Bundle(home, bundle.manifest)
+        return replace(bundle, path=home)
 
     def _point(self, name: str, history: tuple[int | None, ...]) -> None:
         lines = [_NONE if version is None else str(version) for version in history[: HISTORY + 1]]
@@ -402,19 +314,7 @@ class Store:
         self._pointers[name] = history[: HISTORY + 1]
 
     def _delete(self, path: Path) -> None:
-        """In one step for whoever looks: it moves to incoming/ and is deleted there."""
-        aside = self.layout.token()
-        self._disk.rename(path, aside)
-        self._disk.sync_folder(path.parent)
-        self._disk.delete(aside)
-
-    def _discard(self, staged: Path) -> None:
-        with suppress(OSError):  # What stays is removed by the next opening.
-            self._disk.delete(staged)
-
-    def _quarantined(self) -> list[tuple[str, int, Path]]:
-        matches = (re.fullmatch(r"([a-z][a-z0-9-]*)-([0-9]+)-[0-9T.]+Z", e) for e in os.listdir(self.layout.quarantine))
-        return [(match[1], int(match[2]), self.layout.quarantine / match[0]) for match in matches if match]
+        self._disk.take_away(path, self.layout.token())
 
     # --- Opening -----------------------------------------------------------------------------------------------------
 
@@ -422,16 +322,13 @@ class Store:
         for entry in os.listdir(self.layout.incoming):
             self._disk.delete(self.layout.incoming / entry)
             yield f"incoming/{entry}: left half done by a crash; removed"
-        for name, version, home in self._quarantined():
-            if not (home / "bundle").exists() and version in self.versions(name):
-                self._disk.delete(home)
-                yield f"quarantine/{home.name}: left half done by a crash; undone"
+        yield from self._quarantine.undo_half_done(self.versions)
         for name in sorted(os.listdir(self.layout.store)):
             yield from self._repair_expert(name)
 
     def _repair_expert(self, name: str) -> Iterator[str]:
         folder = self.layout.expert(name)
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", name) or not folder.is_dir():
+        if not _NAME.fullmatch(name) or not folder.is_dir():
             yield f"store/{name}: not an expert; left alone"
             return
         if self.layout.next_pointer(name).exists():
@@ -459,9 +356,7 @@ class Store:
             except StoreError:
                 yield f"{name} {version}: missing from the store"
             except BundleError as error:
-                # It was sound when it was admitted.
-                self.quarantine(name, version, str(error), damaged=True)
-                yield f"{error}; now in quarantine"
+                yield f"{error}; {self._put_away_damaged(name, version, error)}"
             else:
                 sound = version
                 break
@@ -473,108 +368,55 @@ class Store:
             yield f"{name}: no sound version is left"
             return
         older = history[history.index(sound) + 1 :] if sound is not None else ()
-        self._point(name, (sound, *(v for v in older if v is not None)))
+        mended = (sound, *(v for v in older if v is not None))
+        try:
+            self._point(name, mended)
+        except OSError as error:
+            # A full disk is no reason not to serve; the next opening mends it.
+            self._pointers[name] = mended
+            yield f"{name}: the pointer cannot be written ({error.strerror})"
         yield f"{name}: {'no version that served is left' if sound is None else f'falling back to version {sound}'}"
 
-
-class Upload:
-    """A bundle on its way in. Paths and sizes are checked before the first byte is written.
-
-    with store.receive() as upload:
-        upload.begin("expert.toml", 512)
-        upload.write(data)              # as often as it takes
-        bundle = upload.finish()
-    """
-
-    def __init__(self, store: Store, folder: Path, disk: Disk) -> None:
-        self._store = store
-        self._folder = folder
-        self._disk = disk
-        self._sizes: dict[str, int] = {}
-        self._file: BinaryIO | None = None
-        self._path = ""
-        self._missing_bytes = 0
-
-    def __enter__(self) -> Upload:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.abort()
-
-    def begin(self, path: str, size_bytes: int) -> None:
-        """Opens the next file; exactly `size_bytes` follow.
-
-        Raises: BundleError when path or size break a rule or the file before is short; StoreError: the disk is full.
-        """
-        self._end()
-        check_path(path)
-        if path != MANIFEST:
-            check_ending(path)
-        self._check_size(path, size_bytes)
-        taken = {name.lower() for name in self._sizes}
-        if path.lower() in taken or any(str(parent).lower() in taken for parent in Path(path).parents):
-            raise BundleError(f"{path}: the name is taken by an earlier file")
-        target = self._folder / path
-        if target.is_dir():
-            raise BundleError(f"{path}: the name is taken by a folder")
-        with self._writing(size_bytes):
-            self._store._demand_space(f"receive {path}", size_bytes)
-            self._disk.make_folder(target.parent)
-            self._file = self._disk.create(target)
-        self._path, self._missing_bytes = path, size_bytes
-        self._sizes[path] = size_bytes
-
-    def write(self, data: bytes) -> None:
-        """Raises: BundleError for more bytes than were announced; StoreError when the disk is full."""
-        if self._file is None:
-            raise BundleError("data came before the name of its file")
-        if len(data) > self._missing_bytes:
-            raise BundleError(f"{self._path}: more than the {self._sizes[self._path]:,} bytes that were announced")
-        with self._writing(self._missing_bytes):
-            self._file.write(data)
-        self._missing_bytes -= len(data)
-
-    def finish(self) -> Bundle:
-        """Admits what was received. Raises: as `Store.admit`."""
-        self._end()
-        if not self._sizes:
-            raise BundleError("nothing was sent; a bundle has an expert.toml and its files")
-        return self._store.admit_received(self._folder)
-
-    def abort(self) -> None:
-        """Forgets what was received; after `finish` it does nothing."""
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
-            self._file = None
-        self._store._discard(self._folder)
-
-    def _check_size(self, path: str, size_bytes: int) -> None:
-        limits = self._store.limits
-        if not 0 <= size_bytes <= limits.max_file_bytes:
-            raise BundleError(f"{path}: {size_bytes:,} bytes; at most {limits.max_file_bytes:,} are allowed")
-        if len(self._sizes) >= limits.max_files:
-            raise BundleError(f"{path}: one file too many; at most {limits.max_files} are allowed")
-        if sum(self._sizes.values()) + size_bytes > limits.max_bundle_bytes:
-            raise BundleError(f"{path}: more than {limits.max_bundle_bytes:,} bytes in all")
-
-    def _end(self) -> None:
-        if self._file is None:
-            return
-        if self._missing_bytes:
-            announced = self._sizes[self._path]
-            raise BundleError(f"{self._path}: {self._missing_bytes:,} of the {announced:,} announced bytes are missing")
-        with self._writing(0):
-            self._disk.sync(self._file)
-            self._file.close()
-        self._file = None
-
-    def _writing(self, needed_bytes: int) -> AbstractContextManager[None]:
-        return self._store._writing("receive a bundle", needed_bytes)
+    def _put_away_damaged(self, name: str, version: int, error: BundleError) -> str:
+        try:
+            # It was sound when it was admitted.
+            self.quarantine(name, version, str(error), damaged=True)
+        except StoreError as refusal:
+            return f"it stays where it is, and does not serve: {refusal}"
+        return "now in quarantine"
 
 
-def _without(history: Iterable[int | None], version: int) -> tuple[int | None, ...]:
-    return tuple(v for v in history if v != version)
+def claimed(folder: Path) -> tuple[str, int] | None:
+    """(name, version) as the manifest in `folder` claims them, for a quick look; nothing is verified. None: unclear."""
+    with suppress(OSError, ValueError, RecursionError, BundleError):
+        # A pipe of that name would keep us waiting.
+        with open(folder / MANIFEST, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+            head = file.read(Limits().max_manifest_bytes)
+        check_toml(head, MANIFEST)
+        # What a bundle is called stands before the first table.
+        table = tomllib.loads(re.split(rb"\n\s*\[", head, maxsplit=1)[0].decode("utf-8"))
+        name, version = table.get("name"), table.get("version")
+        if isinstance(name, str) and _NAME.fullmatch(name) and isinstance(version, int) and _is_version(str(version)):
+            return name, version
+    return None
+
+
+@contextmanager
+def _about(bundle: str) -> Iterator[None]:
+    """Refusals come out with the bundle's name before them, and so do files that cannot be read."""
+    try:
+        yield
+    except BundleError as error:
+        raise BundleError(_plain(f"{bundle}: {error}")) from None
+    except OSError as error:
+        raise BundleError(f"{bundle}: {error.filename or ''}: cannot be read ({error.strerror})") from error
+
+
+def _plain(message: str) -> str:
+    """What a hostile bundle had quoted may neither flood a log nor steer a terminal."""
+    if len(message) > MAX_MESSAGE:  # The name stands at the beginning, the rule at the end.
+        message = f"{message[: MAX_MESSAGE // 2]} … {message[-MAX_MESSAGE // 2 :]}"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in message)
 
 
 def _is_version(entry: str) -> bool:
@@ -596,12 +438,6 @@ def _read_pointer(path: Path) -> tuple[tuple[int | None, ...], bool]:
     return (None if lines[0] == _NONE else int(lines[0]), *map(int, lines[1:])), True
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-        while chunk := file.read(COPY_CHUNK_BYTES):
-            yield chunk
-
-
 def _lock(path: Path) -> BinaryIO:
     file = path.open("a+b")
     try:
@@ -611,7 +447,9 @@ def _lock(path: Path) -> BinaryIO:
         holder = file.read(32).decode("ascii", "replace").strip()
         file.close()
         raise StoreError(f"{path.parent}: process {holder} holds the store; one at a time may change it") from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n".encode())
-    file.flush()
+    # For people; a disk that is full keeps nobody from reading the store.
+    with suppress(OSError):
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n".encode())
+        file.flush()
     return file

@@ -22,8 +22,11 @@ from .errors import BundleError
 
 # Larger indexes than any real file's: the largest tokenisers make 16 MB of GGUF metadata.
 MAX_HEADER_BYTES = 64 * 2**20
+# Of safetensors, whose header is parsed as a whole: as Python values it takes ten times its bytes and more.
+MAX_JSON_HEADER_BYTES = 8 * 2**20
 MAX_TENSORS = 100_000
-MAX_ONNX_FIELDS = 2_000_000
+MAX_FIELDS = 2_000_000
+MAX_ALIGNMENT = 2**16
 
 _SAFETENSORS_BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8,
@@ -64,6 +67,12 @@ class _Reader:
     def refuse(self, rule: str) -> BundleError:
         return BundleError(f"{self.name}: {rule}")
 
+    def count_field(self) -> None:
+        """A bound for what would keep us reading for minutes."""
+        self.fields += 1
+        if self.fields > MAX_FIELDS:
+            raise self.refuse(f"the header holds more than {MAX_FIELDS:,} fields")
+
     def take(self, count: int) -> bytes:
         if count > MAX_HEADER_BYTES:
             raise self.refuse(f"the header runs past {MAX_HEADER_BYTES:,} bytes")
@@ -93,8 +102,10 @@ def check_safetensors(path: Path) -> None:
         reader = _Reader(file, path.name)
         refuse = reader.refuse
         length = int.from_bytes(reader.take(8), "little")
-        if length > MAX_HEADER_BYTES or 8 + length > reader.size:
+        if 8 + length > reader.size:
             raise refuse(f"the header claims {length:,} bytes, the file has {reader.size - 8:,}")
+        if length > MAX_JSON_HEADER_BYTES:
+            raise refuse(f"the header has {length:,} bytes; at most {MAX_JSON_HEADER_BYTES:,} are read")
         header = _json_object(reader.take(length), reader)
         end = reader.size - reader.position
     metadata = header.pop("__metadata__", {})
@@ -106,7 +117,9 @@ def check_safetensors(path: Path) -> None:
     position = 0
     for begin, stop, name in extents:
         if begin != position:
-            raise refuse(f"tensor {name!r} begins at byte {begin:,} where {position:,} is next: a gap or an overlap")
+            raise refuse(
+                f"tensor {_shown(name)} begins at byte {begin:,} where {position:,} is next: a gap or an overlap"
+            )
         position = stop
     if position > end:
         raise refuse(f"the tensors end at byte {position:,}, the data has {end:,}")
@@ -155,19 +168,26 @@ def _json_object(raw: bytes, reader: _Reader) -> dict[str, Any]:
 
 def _safetensors_extent(name: str, tensor: Any, reader: _Reader) -> tuple[int, int]:
     if not isinstance(tensor, dict) or set(tensor) != {"dtype", "shape", "data_offsets"}:
-        raise reader.refuse(f"tensor {name!r} must have dtype, shape and data_offsets, and nothing else")
+        raise reader.refuse(f"tensor {_shown(name)} must have dtype, shape and data_offsets, and nothing else")
     bits = _SAFETENSORS_BITS.get(tensor["dtype"]) if isinstance(tensor["dtype"], str) else None
     if bits is None:
-        raise reader.refuse(f"tensor {name!r} has the unknown dtype {tensor['dtype']!r}")
+        raise reader.refuse(f"tensor {_shown(name)} has the unknown dtype {_shown(tensor['dtype'])}")
     shape, offsets = tensor["shape"], tensor["data_offsets"]
     if not _counts(shape) or len(shape) > 16 or not _counts(offsets) or len(offsets) != 2:
-        raise reader.refuse(f"tensor {name!r}: shape and data_offsets must be lists of whole numbers from 0 up")
+        raise reader.refuse(f"tensor {_shown(name)}: shape and data_offsets must be lists of whole numbers from 0 up")
     begin, stop = offsets
-    if stop - begin != math.prod(shape) * bits // 8:
+    # With a 0 in it, a shape fills nothing; whoever multiplies the others first must not overflow.
+    if stop - begin != math.prod(shape) * bits // 8 or math.prod(filter(None, shape)) * bits >= 2**63:
         raise reader.refuse(
-            f"tensor {name!r}: shape {shape} of {tensor['dtype']} does not fill bytes {begin:,} to {stop:,}"
+            f"tensor {_shown(name)}: shape {shape} of {tensor['dtype']} does not fill bytes {begin:,} to {stop:,}"
         )
     return begin, stop
+
+
+def _shown(value: object) -> str:
+    """For messages: whatever a file says, short and on one line."""
+    told = ascii(value)
+    return told if len(told) <= 80 else f"{told[:77]}…"
 
 
 def _counts(value: Any) -> bool:
@@ -178,7 +198,7 @@ def _counts(value: Any) -> bool:
 
 
 def check_gguf(path: Path) -> None:
-    """Every tensor must lie in the file, aligned, beside no other; nothing but padding may follow the last.
+    """Every tensor must lie in the file, aligned, beside no other; nothing but zeros may lie between and behind them.
 
     Raises: BundleError.
     """
@@ -195,29 +215,40 @@ def check_gguf(path: Path) -> None:
         if tensors > MAX_TENSORS or pairs > MAX_TENSORS:
             raise refuse(f"the header claims {tensors:,} tensors and {pairs:,} metadata pairs")
         alignment = 32
+        keys: set[str] = set()
         for _ in range(pairs):
             key, value = reader.string(), reader.value(reader.number("<I"))
+            if key in keys:
+                raise refuse(f"the key {_shown(key)} stands twice in the metadata")
+            keys.add(key)
             if key == "general.alignment":
                 alignment = value or 0
-        if alignment < 8 or alignment & (alignment - 1):
-            raise refuse(f"general.alignment is {alignment}; it is a power of two from 8 up")
+        if not 8 <= alignment <= MAX_ALIGNMENT or alignment & (alignment - 1):
+            raise refuse(f"general.alignment is {alignment}; it is a power of two from 8 to {MAX_ALIGNMENT:,}")
         extents = sorted(reader.tensor() for _ in range(tensors))
-        start, size = _padded(reader.position, alignment), reader.size
-    position = 0
-    for begin, length, name in extents:
-        if begin % alignment:
-            raise refuse(f"tensor {name!r} begins at {begin:,}, which is no multiple of {alignment}")
-        if begin < position:
-            raise refuse(f"tensor {name!r} overlaps the one before it")
-        if begin - position >= alignment:
-            raise refuse(f"{begin - position:,} bytes before tensor {name!r} belong to no tensor")
-        position = begin + length
-        if start + position > size:
-            raise refuse(f"tensor {name!r} ends at byte {start + position:,}, the file has {size:,}")
-    if tensors and size > start + _padded(position, alignment):
-        raise refuse(f"{size - start - position:,} trailing bytes that belong to no tensor")
-    if not tensors and size > start:
-        raise refuse(f"{size - start:,} trailing bytes that belong to no tensor")
+        start = _padded(reader.position, alignment)
+        reader.demand_zeros(start - reader.position, "before the data")
+        position = 0
+        for begin, length, name in extents:
+            if begin % alignment:
+                raise refuse(f"tensor {_shown(name)} begins at {begin:,}, which is no multiple of {alignment}")
+            if begin < position:
+                raise refuse(f"tensor {_shown(name)} overlaps the one before it")
+            if begin - position >= alignment:
+                raise refuse(f"{begin - position:,} bytes before tensor {_shown(name)} belong to no tensor")
+            if start + begin + length > reader.size:
+                raise refuse(
+                    f"tensor {_shown(name)} ends at byte {start + begin + length:,}, the file has {reader.size:,}"
+                )
+            reader.demand_zeros(begin - position, f"before tensor {_shown(name)}")
+            reader.skip(length)
+            position = begin + length
+        if len({name for _, _, name in extents}) < tensors:
+            raise refuse("two tensors have one name")
+        left = max(0, reader.size - reader.position)
+        if left > (_padded(position, alignment) - position if tensors else 0):
+            raise refuse(f"{left:,} trailing bytes that belong to no tensor")
+        reader.demand_zeros(left, "at the end")
 
 
 def _padded(position: int, alignment: int) -> int:
@@ -226,6 +257,13 @@ def _padded(position: int, alignment: int) -> int:
 
 class _GgufReader(_Reader):
     """Never reads past what a header may measure."""
+
+    def demand_zeros(self, count: int, where: str) -> None:
+        """Passes over the padding between two tensors. A file may end without the last."""
+        padding = self._file.read(count)
+        self.position += len(padding)
+        if padding.strip(b"\0"):
+            raise self.refuse(f"the {count:,} bytes of padding {where} are not zeros: a payload")
 
     def take(self, count: int) -> bytes:
         if count > MAX_HEADER_BYTES - self.position:
@@ -244,6 +282,7 @@ class _GgufReader(_Reader):
 
     def value(self, kind: int, depth: int = 0) -> int | None:
         """Passes over one metadata value; whole numbers are returned."""
+        self.count_field()
         if kind == _GGUF_STRING:
             self.take(self.number("<Q"))
             return None
@@ -265,14 +304,14 @@ class _GgufReader(_Reader):
         """(offset in the data, bytes, name)."""
         name, dimensions = self.string(), self.number("<I")
         if dimensions > 8:
-            raise self.refuse(f"tensor {name!r} has {dimensions} dimensions")
+            raise self.refuse(f"tensor {_shown(name)} has {dimensions} dimensions")
         shape = [self.number("<Q") for _ in range(dimensions)]
         kind, offset = self.number("<I"), self.number("<Q")
         if kind not in _GGML_BLOCKS:
-            raise self.refuse(f"tensor {name!r} has the unknown type {kind}")
+            raise self.refuse(f"tensor {_shown(name)} has the unknown type {kind}")
         block, block_bytes = _GGML_BLOCKS[kind]
         if shape and shape[0] % block:
-            raise self.refuse(f"tensor {name!r}: rows of {shape[0]} are no multiple of the block of {block}")
+            raise self.refuse(f"tensor {_shown(name)}: rows of {shape[0]} are no multiple of the block of {block}")
         return offset, math.prod(shape) // block * block_bytes, name
 
 
@@ -290,8 +329,14 @@ _ONNX = {
     "tensor": {},
 }
 _ONNX_MODEL_FIELDS = {1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26}
-_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 13, 14
+_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_RAW_DATA, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 1, 2, 9, 13, 14
 _NODE_OP_TYPE = 4
+
+# Bits per value of what may stand as raw bytes, by type number; strings (8) may not.
+_ONNX_BITS = {
+    1: 32, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32, 7: 64, 9: 8, 10: 16, 11: 64, 12: 32, 13: 64, 14: 64, 15: 128, 16: 16,
+    17: 8, 18: 8, 19: 8, 20: 8, 21: 4, 22: 4, 23: 4, 24: 8, 25: 2, 26: 2,
+}  # fmt: skip
 
 
 def check_onnx(path: Path) -> None:
@@ -310,12 +355,13 @@ def _walk_onnx(reader: _Reader, end: int, message: str, depth: int) -> bool:
     """Refuses what must not be anywhere from here to byte `end`; whether a child message was met."""
     if depth > 64:
         raise reader.refuse("graphs are nested more than 64 deep")
+    if message == "tensor":
+        _check_onnx_tensor(reader, end)
+        return False
     found = False
     for number, value in _protobuf_fields(reader, end):
         if message == "model" and number not in _ONNX_MODEL_FIELDS:
             raise reader.refuse(f"field {number} belongs to no ONNX model: a trailing payload, or not an ONNX file")
-        if message == "tensor" and (number == _TENSOR_EXTERNAL_DATA or (number, value) == (_TENSOR_DATA_LOCATION, 1)):
-            raise reader.refuse("a tensor keeps its data in another file (external_data); save the model as one file")
         if number in _ONNX[message]:
             if not isinstance(value, _Span):
                 raise reader.refuse(f"field {number} of a {message} has the wrong wire type")
@@ -330,6 +376,30 @@ def _walk_onnx(reader: _Reader, end: int, message: str, depth: int) -> bool:
     return found
 
 
+def _check_onnx_tensor(reader: _Reader, end: int) -> None:
+    """Its data stand in the file, and where they stand as raw bytes there are as many as type and shape take."""
+    shape: list[int] = []
+    kind, raw_bytes = 0, -1
+    for number, value in _protobuf_fields(reader, end):
+        if number == _TENSOR_EXTERNAL_DATA or (number == _TENSOR_DATA_LOCATION and value != 0):
+            raise reader.refuse("a tensor keeps its data in another file (external_data); save the model as one file")
+        if isinstance(value, _Span):
+            length = value.end - reader.position
+            if number == _TENSOR_DIMS:
+                while reader.position < value.end:
+                    shape.append(_varint(reader))
+            else:
+                reader.skip(length)
+            if number == _TENSOR_RAW_DATA:
+                raw_bytes = length
+        elif number == _TENSOR_DIMS and value is not None:
+            shape.append(value)
+        elif number == _TENSOR_TYPE and value is not None:
+            kind = value
+    if raw_bytes >= 0 and -(-math.prod(shape[:64]) * _ONNX_BITS.get(kind, 0) // 8) != raw_bytes:
+        raise reader.refuse(f"a tensor of type {kind} and shape {_shown(shape)} has {raw_bytes:,} bytes of data")
+
+
 class _Span(NamedTuple):
     """A length-delimited field, from the reader's position to byte `end`."""
 
@@ -339,31 +409,33 @@ class _Span(NamedTuple):
 def _protobuf_fields(reader: _Reader, end: int) -> Iterator[tuple[int, int | _Span | None]]:
     """(field number, value) in order. Whoever receives a span reads or skips it before asking for the next."""
 
-    def varint() -> int:
-        result = 0
-        for shift in range(0, 70, 7):
-            byte = reader.take(1)[0]
-            result |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return result
-        raise reader.refuse("not an ONNX model: a number of more than ten bytes")
-
     while reader.position < end:
-        reader.fields += 1
-        if reader.fields > MAX_ONNX_FIELDS:
-            raise reader.refuse(f"more than {MAX_ONNX_FIELDS:,} fields")
-        key = varint()
+        reader.count_field()
+        key = _varint(reader)
+        # Other readers drop what is beyond 32 bits: a field might be another one to them.
+        if key >= 2**32:
+            raise reader.refuse(f"not an ONNX model: field number {key >> 3:,}")
         number, wire_type = key >> 3, key & 7
         value: int | _Span | None = None
         if wire_type == 0:
-            value = varint()
+            value = _varint(reader)
         elif wire_type in (1, 5):
             reader.skip(8 if wire_type == 1 else 4)
         elif wire_type == 2:
-            length = varint()
+            length = _varint(reader)
             value = _Span(reader.position + length)
         else:
             raise reader.refuse(f"not an ONNX model: wire type {wire_type}")
         if number == 0 or (value.end if isinstance(value, _Span) else reader.position) > end:
             raise reader.refuse("not an ONNX model: a field runs past the end of its message")
         yield number, value
+
+
+def _varint(reader: _Reader) -> int:
+    result = 0
+    for shift in range(0, 70, 7):
+        byte = reader.take(1)[0]
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return result
+    raise reader.refuse("not an ONNX model: a number of more than ten bytes")

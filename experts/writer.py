@@ -1,10 +1,9 @@
 """The one task that writes the fleet's state, and the work that it has others do.
 
 Orders and finished work arrive as messages in its queue, `plan` decides, and what takes time (loading, examining,
-indexing) runs in tasks of its own whose results come back as messages. A view is replaced in one of two ways: a
-publication fits the index anew and may change slots; an amendment changes the index alone, in milliseconds. One that
-comes while an index is being fitted is made again on that index before it is published, so none is lost, and a fit
-follows that knows it. Knows no orders' meaning beyond a step, no router (the index is opaque here) and no wire.
+indexing) runs in tasks of its own whose results come back as messages. A view is replaced in one assignment; where the
+experts' intents stay as they are that is all that a publication takes. Knows no orders' meaning beyond a step, no
+router (the index is opaque here) and no wire.
 """
 
 from __future__ import annotations
@@ -13,139 +12,122 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from . import golden
+from . import gate, golden, memory
 from .bundle import Bundle
 from .edits import Edits
 from .errors import BundleError, ExpertError, FleetError, UnavailableError
-from .plan import UNDER_WAY, Abandon, Action, Load, Publish, Retire, Snapshot, State, VersionSnapshot, Warm, plan
+from .instance import Instance, Order, VersionStatus
+from .plan import (
+    ON_TRIAL,
+    UNDER_WAY,
+    Abandon,
+    Action,
+    Load,
+    Publish,
+    Retire,
+    Snapshot,
+    State,
+    Try,
+    VersionSnapshot,
+    Warm,
+    plan,
+)
+from .policy import Policies
+from .routes import Amendment, Change, Routes
 from .servable import Host, Loader, Servable
+from .serving import Encode
 from .store import Store
-from .values import Abstention, Answer, FloatArray
+from .trial import Trial
+from .trials import Trials
 from .view import Index, Slot, Usage, View
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-# Sentences → float32 (n, 384), unit length.
-Encode = Callable[[Sequence[str]], Awaitable[FloatArray]]
+# Below the state folder: one file per expert of examples from this machine that no version was made from.
+HELD_OUT = "heldout"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """warm_timeout_s bounds loading and examining each; drain_timeout_s: after that a version closes regardless.
 
-    refit_after_s: how long no amendment must come before the index is fitted anew; refit_at_latest_s: how long it waits
-    at most while they keep coming.
+    refit_after_s: how long no change of intents must come before the index is fitted anew; refit_at_latest_s: how long
+    it waits at most while they keep coming. probation_requests, probation_s: a version that serves has its predecessor
+    at hand until it has answered so many, or has served so long; 0 requests: there is no probation. budget_bytes: of
+    all that is loaded; 0: as much as there is.
     """
 
     load_timeout_s: float = 120.0
-    warm_timeout_s: float = 60.0
+    warm_timeout_s: float = 300.0
     drain_timeout_s: float = 60.0
     keep_versions: int = 3
     refit_after_s: float = 1.0
     refit_at_latest_s: float = 10.0
+    probation_requests: int = 100
+    probation_s: float = 60.0
+    budget_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class VersionStatus:
-    expert: str
-    version: int
-    state: State
-    reason: str
-    changed: datetime
+class Parts(Generic[Index]):
+    """What a writer works with; as `Fleet`, which says what they are."""
 
-
-@dataclass(slots=True)
-class Instance:
-    """One loading of one version, written by the writer alone.
-
-    examined: passed its golden examples, now or when it was first installed.
-    """
-
-    bundle: Bundle
-    state: State
-    changed: datetime
-    examined: bool = False
-    reason: str = ""
-    ready: bool = False
-    busy: bool = False
-    slot: Slot | None = None
-    servable: Servable | None = None
-    waiters: list[asyncio.Future[None]] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return self.bundle.manifest.name
-
-    @property
-    def version(self) -> int:
-        return self.bundle.manifest.version
-
-    @property
-    def status(self) -> VersionStatus:
-        return VersionStatus(self.name, self.version, self.state, self.reason, self.changed)
-
-
-@dataclass(frozen=True, slots=True)
-class Amendment(Generic[Index]):
-    """A change of some of an expert's intents. change: from an index the one with it; called in a thread, and again on
-    each index that was being fitted when it came: made twice, it is as if made once."""
-
-    expert: str
-    intents: frozenset[str]
-    change: Callable[[Index], Index]
+    store: Store
+    host: Host
+    edits: Edits | None
+    policies: Policies
+    loaders: Mapping[str, Loader]
+    slow: Callable[[Bundle], bool]
+    encode: Encode
+    reindex: Callable[[Sequence[Bundle]], Awaitable[Index]]
+    adapt: Callable[[str, Bundle | None], Awaitable[Change[Index]]]
+    empty: Index
+    observe: Callable[[VersionStatus], None]
+    undone: Callable[[Bundle, Bundle, str], None]
+    limits: Limits
 
 
 class Writer(Generic[Index]):
-    """Holds the view and every instance. Others read; what changes anything is posted.
+    """Holds the view and every instance. Others read; what changes anything is posted."""
 
-    As `Fleet`, which gives it all of its parts.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        host: Host,
-        edits: Edits | None,
-        *,
-        loaders: Mapping[str, Loader],
-        workers: frozenset[str],
-        encode: Encode,
-        reindex: Callable[[Sequence[Bundle]], Awaitable[Index]],
-        empty: Index,
-        observe: Callable[[VersionStatus], None],
-        limits: Limits,
-    ) -> None:
-        self.view: View[Index] = View(0, empty, MappingProxyType({}))
+    def __init__(self, parts: Parts[Index]) -> None:
+        self.view: View[Index] = View(0, parts.empty, MappingProxyType({}))
         self.instances: dict[int, Instance] = {}
-        self._store = store
-        self._host = host
-        self._edits = edits
-        self._loaders = loaders
-        self._workers = workers
-        self._encode = encode
-        self._reindex = reindex
-        self._observe = observe
-        self._limits = limits
+        self._parts = parts
+        self._limits = parts.limits
+        self._routes: Routes[Index] = Routes(
+            self,
+            reindex=parts.reindex,
+            adapt=parts.adapt,
+            refit_after_s=parts.limits.refit_after_s,
+            refit_at_latest_s=parts.limits.refit_at_latest_s,
+        )
+        self._trials = Trials(
+            self.post,
+            self.spawn,
+            conclude=self._concluded,
+            requests=parts.limits.probation_requests,
+            probation_s=parts.limits.probation_s,
+        )
         self._numbers = itertools.count(1)
         self._aspired: dict[str, int] = {}
         self._absent: dict[str, tuple[Bundle, UnavailableError]] = {}
         self._usage: dict[str, Usage] = {}
         self._publishing = False
         self._dirty = False
-        # Held from the present index to the one that replaces it: two changes at once would lose one of them.
-        self._replacing = asyncio.Lock()
-        # Came since the fit that is under way began.
-        self._late: list[Amendment[Index]] = []
-        self._refit: asyncio.TimerHandle | None = None
-        self._refit_at_latest = 0.0
+        # What an expert's latest version took when it was last looked at, for the next time that it is loaded.
+        self._weighed: dict[str, tuple[int, int]] = {}
+        self._making_room = asyncio.Lock()
+        self._examining = asyncio.Lock()
         self._round = asyncio.Event()
         self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -156,8 +138,7 @@ class Writer(Generic[Index]):
 
     async def close(self) -> None:
         """Ends all work under way and closes every servable."""
-        if self._refit is not None:
-            self._refit.cancel()
+        self._routes.close()
         tasks = [*self._tasks, *([self._task] if self._task else [])]
         for task in tasks:
             task.cancel()
@@ -175,6 +156,17 @@ class Writer(Generic[Index]):
         """Has the writer look what there is to do; something outside has changed."""
         self.post(lambda: None)
 
+    async def made(self, change: Callable[[], None]) -> None:
+        """Returns when the writer has made the change."""
+        done = asyncio.Event()
+
+        def change_and_tell() -> None:
+            change()
+            done.set()
+
+        self.post(change_and_tell)
+        await done.wait()
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits for something that the writer brings about."""
         while not condition():
@@ -183,17 +175,28 @@ class Writer(Generic[Index]):
     def in_memory(self, name: str) -> bool:
         return any(item.name == name and item.servable is not None for item in self.instances.values())
 
+    def judge(self, slot: Slot) -> None:
+        """A version on trial has answered."""
+        self._trials.judge(slot)
+
     async def _write(self) -> None:
         while True:
-            (await self._inbox.get())()
+            self._change(await self._inbox.get())
             while not self._inbox.empty():
-                self._inbox.get_nowait()()
+                self._change(self._inbox.get_nowait())
             for action in plan(self._snapshot()):
-                self._execute(action)
+                self._change(partial(self._execute, action))
             if self._dirty and not self._publishing:
-                self._execute(Publish(frozenset(), frozenset()))
+                self._change(partial(self._execute, Publish(frozenset(), frozenset())))
             self._round.set()
             self._round = asyncio.Event()
+
+    def _change(self, change: Callable[[], None]) -> None:
+        try:
+            change()
+        except Exception:
+            # One expert's bad end must not be the end of all changes.
+            log.exception("a change of the fleet failed in a way that it must not")
 
     def _snapshot(self) -> Snapshot:
         return Snapshot(
@@ -205,7 +208,8 @@ class Writer(Generic[Index]):
                     state=item.state,
                     ready=item.ready,
                     busy=item.busy,
-                    slow=item.bundle.manifest.kind in self._workers,
+                    slow=item.slow,
+                    stage=item.stages[0] if item.stages else None,
                     leases=0 if item.slot is None else item.slot.leases,
                 )
                 for number, item in self.instances.items()
@@ -217,20 +221,20 @@ class Writer(Generic[Index]):
     def _execute(self, action: Action) -> None:
         match action:
             case Publish(serve, withdraw):
-                self._publishing = True
-                self._dirty = False
-                self._late.clear()
-                self.spawn(self._publish([self.instances[n] for n in serve], [self.instances[n] for n in withdraw]))
+                self._publish([self.instances[n] for n in serve], [self.instances[n] for n in withdraw])
             case Load(number):
                 self._begin(number, State.LOADING, self._load)
             case Warm(number):
                 self._begin(number, State.WARMING, self._warm)
+            case Try(number, stage):
+                self._try(self.instances[number], stage)
             case Retire(number):
                 self.instances[number].busy = True
                 self.spawn(self._retire(number))
             case Abandon(number):
                 item = self.instances[number]
-                self._fail(item, FleetError(f"{item.name} {item.version}: superseded", reason="SUPERSEDED"))
+                why = item.leaving or "superseded"
+                self._fail(item, FleetError(f"{item.name} {item.version}: {why}", reason="SUPERSEDED"))
 
     def _begin(self, number: int, state: State, work: Callable[[Instance], Coroutine[Any, Any, None]]) -> None:
         item = self.instances[number]
@@ -245,46 +249,55 @@ class Writer(Generic[Index]):
         return task
 
     def _enter(self, item: Instance, state: State, reason: str = "") -> None:
-        item.state, item.reason, item.changed = state, reason, self._host.clock()
+        item.state, item.reason, item.changed = state, reason, self._parts.host.clock()
         log.info("%s %d: %s%s", item.name, item.version, state, f": {reason}" if reason else "")
-        self._observe(item.status)
+        self._parts.observe(item.status)
 
     # --- Orders, each a change that the writer makes -----------------------------------------------------------------
 
-    def aspire(self, bundle: Bundle, *, expected: bool = False) -> asyncio.Future[None]:
-        """Has this version serve; done when it does, or when it failed.
+    def aspire(self, bundle: Bundle, *, expected: bool = False) -> Order:
+        """Has this version serve.
 
         expected: it is part of the set that the daemon starts with, and has its place in the view at once.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # Whoever gave the order may have gone; an error that nobody awaits is in the log already.
-        done.add_done_callback(lambda future: future.cancelled() or future.exception())
+        order = Order()
 
         def change() -> None:
             name, version = bundle.manifest.name, bundle.manifest.version
             self._aspired[name] = version
             mine = [item for item in self.instances.values() if (item.name, item.version) == (name, version)]
-            if any(item.state is State.SERVING and not item.busy for item in mine):
-                done.set_result(None)
+            serves = next((item for item in mine if item.state is State.SERVING and not item.busy), None)
+            if serves is not None:
+                serves.leaving = ""
+                order.reached(State.SERVING)
                 return
             item = next((item for item in mine if item.state in UNDER_WAY), None)
             if item is None:
                 for number in [n for n, old in self.instances.items() if old in mine and old.state is State.FAILED]:
                     del self.instances[number]
-                item = Instance(bundle, State.ASPIRED, self._host.clock())
-                item.examined = self._store.current(name) == version
-                self.instances[next(self._numbers)] = item
-                self._enter(item, State.ASPIRED)
-            item.waiters.append(done)
+                serving = self._serving(name)
+                if serving is not None and serving.held in mine:
+                    serving.leaving = f"rolled back to {version}"
+                    item = self._take_back(serving)
+                else:
+                    item = Instance(bundle, State.ASPIRED, self._parts.host.clock(), self._parts.slow(bundle))
+                    store = self._parts.store
+                    item.proven = item.examined = version in (store.current(name), store.previous(name))
+                    item.stages = () if item.proven else self._stages(name)
+                    self.instances[next(self._numbers)] = item
+                    self._enter(item, State.ASPIRED)
+            elif item.state in ON_TRIAL:
+                self._accept(item)
+            item.orders.append(order)
             if expected and name not in self.view.slots:
                 loading = UnavailableError(f"{name} {version} is loading", reason="LOADING", retryable=True)
                 self._absent[name] = (bundle, loading)
 
         self.post(change)
-        return done
+        return order
 
     def publish(self) -> None:
-        """Has the index fitted anew, and a view published, even if no version changes."""
+        """Has a view published, even if no version changes."""
 
         def change() -> None:
             self._dirty = True
@@ -303,14 +316,38 @@ class Writer(Generic[Index]):
 
         self.post(change)
 
-    def put_to_sleep(self, bundle: Bundle) -> None:
-        """Has the expert free its memory, and keep its place in the view."""
+    async def unload(self, names: Sequence[str], why: str) -> None:
+        """Has experts free their memory and keep their place in the view: the next request for one loads it again.
+        Returns when they have, or were wanted again meanwhile."""
+        leaving: list[Instance] = []
 
         def change() -> None:
-            name = bundle.manifest.name
-            asleep = UnavailableError(f"{name} is unloaded; it loads on demand", reason="UNLOADED", retryable=True)
-            self._aspired.pop(name, None)
-            self._absent[name] = (bundle, asleep)
+            because = f" ({why})" if why else ""
+            for name in names:
+                serving = self._serving(name)
+                if serving is None or self.under_way(name):
+                    continue
+                asleep = UnavailableError(
+                    f"{name} is unloaded{because}; it loads on demand", reason="UNLOADED", retryable=True
+                )
+                serving.leaving = why
+                self._aspired.pop(name, None)
+                self._absent[name] = (serving.bundle, asleep)
+                leaving.append(serving)
+
+        await self.made(change)
+        await self.until(lambda: all(item.servable is None or item.name in self._aspired for item in leaving))
+
+    def give_up(self, name: str, why: str) -> None:
+        """Ends the trial of the expert's candidate; the version that serves goes on."""
+
+        def change() -> None:
+            serving = self._serving(name)
+            if serving is not None:
+                for item in self.instances.values():
+                    if item.name == name and item.state in UNDER_WAY:
+                        item.leaving = why
+                self._aspired[name] = serving.version
 
         self.post(change)
 
@@ -323,64 +360,44 @@ class Writer(Generic[Index]):
         return await asyncio.shield(self.spawn(self._amend(amendment)))
 
     async def _amend(self, amendment: Amendment[Index]) -> int:
-        async with self._replacing:
+        async with self._routes.replacing:
             slot = self.view.slots.get(amendment.expert)
-            if slot is None or _failed(slot):
+            if slot is None or slot.failed:
                 return self.view.number
-            index = await asyncio.to_thread(amendment.change, self.view.index)
+            index = await self._routes.amend(amendment)
 
             def change() -> None:
-                changed = frozenset((amendment.expert, intent) for intent in amendment.intents)
                 slot.intents = self._intents(slot.bundle)
                 self.view = replace(
-                    self.view, number=self.view.number + 1, index=index, amended=self.view.amended | changed
+                    self.view, number=self.view.number + 1, index=index, amended=self.view.amended | amendment.names
                 )
-                if self._publishing:
-                    self._late.append(amendment)
-                self._refit_soon()
+                self._routes.refit_soon()
 
-            await self._made(change)
+            await self.made(change)
             return self.view.number
-
-    async def _made(self, change: Callable[[], None]) -> None:
-        """Returns when the writer has made the change."""
-        done = asyncio.Event()
-
-        def change_and_tell() -> None:
-            change()
-            done.set()
-
-        self.post(change_and_tell)
-        await done.wait()
-
-    def _refit_soon(self) -> None:
-        """One fit for all amendments that come close after each other."""
-        now = asyncio.get_running_loop().time()
-        if self._refit is None:
-            self._refit_at_latest = now + self._limits.refit_at_latest_s
-        else:
-            self._refit.cancel()
-
-        def refit() -> None:
-            self._refit = None
-            if self.view.amended:  # else another publication was fitted with all of them meanwhile
-                self.publish()
-
-        when = min(now + self._limits.refit_after_s, self._refit_at_latest)
-        self._refit = asyncio.get_running_loop().call_at(when, refit)
 
     def _intents(self, bundle: Bundle) -> tuple[str, ...]:
         """The names of the bundle's intents, as edited."""
         # Asked while the bundle lies where it does: one that failed is moved into quarantine.
         with contextlib.suppress(OSError):
-            found = bundle.intents() if self._edits is None else self._edits.apply(bundle)
+            found = bundle.intents() if self._parts.edits is None else self._parts.edits.apply(bundle)
             return tuple(intent.name for intent in found)
         return ()
 
+    def _serving(self, name: str) -> Instance | None:
+        return next(
+            (item for item in self.instances.values() if item.name == name and item.state is State.SERVING), None
+        )
+
+    def under_way(self, name: str) -> bool:
+        """Whether a new version of it is being loaded, examined or tried."""
+        return any(item.name == name and item.state in UNDER_WAY for item in self.instances.values())
+
     def _fail(self, item: Instance, error: ExpertError) -> None:
         item.busy = item.ready = False
+        self._trials.end(item, self._serving(item.name))
         if item.servable is not None:
-            self.spawn(item.servable.close())
+            self.spawn(self._close(item.slot, item.servable))
             item.servable = None
         # The newest that serves, or will as soon as the publication under way is out.
         staying = [
@@ -408,21 +425,162 @@ class Writer(Generic[Index]):
             self.instances = {number: other for number, other in self.instances.items() if other is not item}
         else:
             self._enter(item, State.FAILED, str(error))
-        for waiter in item.waiters:
-            if not waiter.done():
-                waiter.set_exception(error)
-        item.waiters.clear()
+        item.refused(error)
+
+    async def _close(self, slot: Slot | None, servable: Servable) -> None:
+        """Lets go of it when the last that it answers is done, at most after the drain's bound."""
+        if slot is not None:
+            slot.closed = True
+            slot.idle = self.look
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.drain_timeout_s):
+                    await self.until(lambda: slot.leases == 0)
+        with contextlib.suppress(Exception):
+            await servable.close()
+
+    # --- Trials ------------------------------------------------------------------------------------------------------
+
+    def _stages(self, name: str) -> tuple[State, ...]:
+        policy = self._parts.policies.of(name)
+        shadow = (State.SHADOW,) if policy.shadow_requests else ()
+        return (*shadow, State.CANARY) if policy.canary_requests else shadow
+
+    def _try(self, item: Instance, stage: State) -> None:
+        serving = self._serving(item.name)
+        if serving is None or serving.slot is None:
+            raise AssertionError("a trial needs a version that serves")
+        item.slot = item.slot or self._slot(item.bundle, item.servable, None)
+        item.ready, item.stages = False, item.stages[1:]
+        self._trials.begin(item, serving, stage, self._parts.policies.of(item.name))
+        self._enter(item, stage)
+        item.reached()
+
+    def _accept(self, item: Instance) -> None:
+        """Whatever its trial has to say: it is to serve."""
+        self._trials.end(item, self._serving(item.name))
+        item.stages, item.ready = (), True
+
+    def _concluded(self, item: Instance, trial: Trial, problem: str | None) -> None:
+        """A trial has come to its end; None: it went well."""
+        if item.slot is None or item.slot.trial is not trial:
+            return
+        if trial.stage is State.SERVING:
+            if problem is not None and item.held is not None:
+                self._undo(item, problem)
+            else:
+                if problem is not None:
+                    log.warning("%s %d: %s; no version to go back to is at hand", item.name, item.version, problem)
+                self._release(item)
+            return
+        if problem is not None:
+            error = BundleError(f"{item.name} {item.version}: undone on trial ({trial.stage.lower()}): {problem}")
+            self._fail(item, error)
+            return
+        self._trials.end(item, self._serving(item.name))
+        item.ready = True
+
+    def _undo(self, item: Instance, problem: str) -> None:
+        """The predecessor serves again, as it lies in memory."""
+        item.leaving = f"undone: {problem}"
+        back = self._take_back(item)
+        self._aspired[item.name] = back.version
+        log.warning("%s %d is undone: %s; %d serves again", item.name, item.version, problem, back.version)
+        self._parts.undone(item.bundle, back.bundle, problem)
+
+    def _take_back(self, item: Instance) -> Instance:
+        """The predecessor of a version on probation as a new instance that is ready to serve."""
+        held = item.held
+        if held is None or held.servable is None:
+            raise AssertionError("nothing is held")
+        back = Instance(held.bundle, State.WARMING, self._parts.host.clock(), held.slow)
+        back.proven = back.examined = back.ready = True
+        back.servable, held.servable = held.servable, None
+        self.instances[next(self._numbers)] = back
+        self._release(item)
+        return back
+
+    def _release(self, item: Instance) -> None:
+        """Ends the probation: the predecessor may go."""
+        if item.slot is not None:
+            item.slot.trial = item.slot.fallback = None
+        if item.held is not None and item.held.slot is not None:
+            item.held.slot.release()
+            self._bound_drain(item.held)
+            item.held = None
+
+    # --- Memory ------------------------------------------------------------------------------------------------------
+
+    def residents(self) -> list[memory.Resident]:
+        """Everything in memory, and who of it could leave."""
+        found = []
+        for item in self.instances.values():
+            if item.servable is None:
+                continue
+            slot = item.slot
+            quiet = item.state is State.SERVING and item.held is None and not item.busy
+            idle = quiet and slot is not None and slot.leases == 0 and not self.under_way(item.name)
+            found.append(
+                memory.Resident(
+                    item.name,
+                    item.resident_bytes,
+                    idle,
+                    self._parts.policies.of(item.name).pinned,
+                    time.monotonic() if slot is None else slot.last_used,
+                    item.bundle.manifest.resources.reload_s,
+                )
+            )
+        return found
+
+    async def _make_room(self, item: Instance) -> None:
+        """Raises: UnavailableError NO_MEMORY."""
+        if not self._limits.budget_bytes:
+            return
+        needed = self._needed(item)
+        async with self._making_room:
+            loading = [
+                memory.Resident(other.name, self._needed(other), False, False, time.monotonic(), 0.0)
+                for other in self.instances.values()
+                if other is not item and other.servable is None and other.state is State.LOADING
+            ]
+            # A predecessor at hand is a convenience.
+            if sum(each.bytes for each in self.residents()) + needed > self._limits.budget_bytes:
+                for other in list(self.instances.values()):
+                    if other.held is not None:
+                        self._release(other)
+                self.look()
+                await self.until(
+                    lambda: (
+                        not any(
+                            other.state is State.DRAINING and other.slot is not None and other.slot.leases == 0
+                            for other in self.instances.values()
+                        )
+                    )
+                )
+            names = memory.room_for(
+                needed,
+                self._limits.budget_bytes,
+                [*self.residents(), *loading],
+                time.monotonic(),
+                wanted=item.name,
+            )
+            await self.unload(names, f"to make room for {item.name}")
+
+    def _needed(self, item: Instance) -> int:
+        """What it took when it was last looked at, else what it declares."""
+        version, weighed = self._weighed.get(item.name, (0, 0))
+        return weighed if version == item.version else int(item.bundle.manifest.resources.memory_mb * 1e6)
 
     # --- Work, each in a task of its own -----------------------------------------------------------------------------
 
     async def _load(self, item: Instance) -> None:
         kind = item.bundle.manifest.kind
         try:
-            if kind not in self._loaders:
-                known = ", ".join(sorted(self._loaders))
+            if kind not in self._parts.loaders:
+                known = ", ".join(sorted(self._parts.loaders))
                 raise BundleError(f"{item.name} {item.version}: kind {kind!r} is not served here; known: {known}")
+            await self._make_room(item)
             async with asyncio.timeout(self._limits.load_timeout_s):
-                servable = await self._loaders[kind](item.bundle, self._host)
+                servable = await self._parts.loaders[kind](item.bundle, self._parts.host)
         except Exception as error:
             problem = _as_expert_error(item, "loading", error)
             self.post(lambda: self._fail(item, problem))
@@ -440,6 +598,7 @@ class Writer(Generic[Index]):
         try:
             async with asyncio.timeout(self._limits.warm_timeout_s):
                 await self._examine(item)
+                await self._routes.prepare(item.bundle)
         except Exception as error:
             problem = _as_expert_error(item, "warming", error)
             self.post(lambda: self._fail(item, problem))
@@ -452,43 +611,63 @@ class Writer(Generic[Index]):
         self.post(examined)
 
     async def _examine(self, item: Instance) -> None:
-        """Every golden example must pass. Raises: BundleError naming the example and what differed."""
-        servable = item.servable
-        if servable is None:
+        """Raises: BundleError naming the rule that it broke and what was measured."""
+        if item.servable is None:
             raise AssertionError("examined before it was loaded")
-        examples = item.bundle.golden()
-        queries = [golden.to_query(example) for example in examples]
-        if servable.needs_vector and queries:
-            vectors = await self._encode([query.subject for query in queries])
-            queries = [replace(query, vector=vector) for query, vector in zip(queries, vectors, strict=True)]
-        for number, (example, query) in enumerate(zip(examples, queries, strict=True), 1):
-            outcome: Answer | Abstention | ExpertError
-            try:
-                outcome = await servable.answer(query, _discard)
-            except ExpertError as error:
-                outcome = error
-            problem = golden.check(outcome, example.expect)
-            if problem is not None:
-                raise BundleError(
-                    f"{item.name} {item.version}: golden.jsonl line {number} ({query.text[:60]!r}): {problem}"
-                )
+        serving = self._serving(item.name)
+        async with contextlib.AsyncExitStack() as held:
+            if not item.servable.worker_pid():
+                # Two at once in this process would each be measured with the other.
+                await held.enter_async_context(self._examining)
+            if serving is not None and serving.slot is not None:
+                serving.slot.hold()
+                held.callback(serving.slot.release)
+            report = await gate.examine(
+                item.servable,
+                item.bundle,
+                baseline=None if serving is None else serving.servable,
+                held_out=await asyncio.to_thread(golden.read, self._parts.host.state / HELD_OUT / f"{item.name}.jsonl"),
+                encode=self._parts.encode,
+                margin=self._parts.policies.of(item.name).margin,
+                polite=self.view.number > 0,
+            )
+        item.examination = str(report)
+        self._weighed[item.name] = (item.version, report.resident_bytes)
 
-    async def _publish(self, served: Sequence[Instance], leaving: Sequence[Instance]) -> None:
+    # --- Publication -------------------------------------------------------------------------------------------------
+
+    def _publish(self, served: Sequence[Instance], leaving: Sequence[Instance]) -> None:
+        self._dirty = False
+        slots = self._slots(served, leaving)
+        if self.view.number and self._routes.follow(slots) and not self._routes.replacing.locked():
+            self._show(replace(self.view, number=self.view.number + 1, slots=slots), served, leaving)
+            return
+        self._publishing = True
+        for item in (*served, *leaving):
+            item.busy = True
+        self.spawn(self._publish_rerouted(slots, served, leaving))
+
+    def _slots(self, served: Sequence[Instance], leaving: Sequence[Instance]) -> Mapping[str, Slot]:
         slots: dict[str, Slot] = {}
         for item in self.instances.values():
             if item.state is State.SERVING and item.slot is not None and item not in leaving:
                 slots[item.name] = item.slot
         for item in served:
-            slots[item.name] = self._slot(item.bundle, item.servable, None)
+            slots[item.name] = item.slot or self._slot(item.bundle, item.servable, None)
         for name, (bundle, absence) in self._absent.items():
             if name not in slots:
                 slots[name] = self._slot(bundle, None, absence)
-        amended: set[tuple[str, str]] = set()
+        return MappingProxyType(slots)
+
+    async def _publish_rerouted(
+        self, slots: Mapping[str, Slot], served: Sequence[Instance], leaving: Sequence[Instance]
+    ) -> None:
+        """With an index that follows the slots."""
 
         def failed(error: Exception) -> None:
             self._publishing = False
             if not served:
-                log.error("the route index could not be fitted anew; the present one stays", exc_info=error)
+                log.error("the route index could not follow the experts; the present one stays", exc_info=error)
             for item in leaving:
                 item.busy = False
             if self.view.number == 0:
@@ -497,77 +676,84 @@ class Writer(Generic[Index]):
             for item in served:
                 self._fail(item, _as_expert_error(item, "indexing", error))
 
-        def publish() -> None:
-            self._publishing = False
-            # DRAINING is reported before it is removed, SERVING after it is reachable.
-            for item in leaving:
-                item.busy = False
-                self._enter(item, State.DRAINING)
-            self.view = View(self.view.number + 1, index, MappingProxyType(slots), frozenset(amended))
-            for item in served:
-                item.slot = slots[item.name]
-                item.ready = item.busy = False
-                self._absent.pop(item.name, None)
-                self._enter(item, State.SERVING)
-                for waiter in item.waiters:
-                    if not waiter.done():
-                        waiter.set_result(None)
-                item.waiters.clear()
-            for item in leaving:
-                self._watch_drain(item)
+        try:
+            async with self._routes.replacing:
+                index, routed, amended = await self._routes.following(slots)
 
-        async with contextlib.AsyncExitStack() as held:
-            try:
-                # An expert that is merely absent keeps its sentences; one that failed must not attract requests.
-                index = await self._reindex([slots[name].bundle for name in sorted(slots) if not _failed(slots[name])])
-                await held.enter_async_context(self._replacing)
-                for late in self._late:
-                    if late.expert in slots and not _failed(slots[late.expert]):
-                        index = await asyncio.to_thread(late.change, index)
-                        slots[late.expert].intents = self._intents(slots[late.expert].bundle)
-                        amended |= {(late.expert, intent) for intent in late.intents}
-            except Exception as error:
-                problem = error
-                self.post(lambda: failed(problem))
-                return
-            await self._made(publish)
+                def publish() -> None:
+                    self._publishing = False
+                    for slot in slots.values():
+                        slot.intents = self._intents(slot.bundle)
+                    self._show(View(self.view.number + 1, index, slots, routed, amended), served, leaving)
+                    if amended:
+                        self._routes.refit_soon()
+
+                await self.made(publish)
+        except Exception as error:
+            problem = error
+            self.post(lambda: failed(problem))
+
+    def _show(self, view: View[Index], served: Sequence[Instance], leaving: Sequence[Instance]) -> None:
+        # DRAINING is reported before it is removed, SERVING after it is reachable.
+        for item in leaving:
+            item.busy = False
+            self._enter(item, State.DRAINING, item.leaving)
+        self.view = view
+        for item in served:
+            item.slot = view.slots[item.name]
+            item.ready = item.busy = False
+            self._absent.pop(item.name, None)
+            self._enter(item, State.SERVING)
+            item.reached()
+        for item in leaving:
+            self._release(item)
+            successor = next((other for other in served if other.name == item.name), None)
+            if successor is not None and not successor.proven and self._trials.on_probation(successor, item):
+                successor.held = item
+            else:
+                self._bound_drain(item)
+            if item.slot is not None:
+                item.slot.idle = self.look
+                item.slot.challenger = None
+        # What leaves may have nobody to wait for.
+        self.look()
 
     def _slot(self, bundle: Bundle, servable: Servable | None, absence: UnavailableError | None) -> Slot:
         usage = self._usage.setdefault(bundle.manifest.name, Usage())
         return Slot(bundle, self._intents(bundle), usage, servable, absence)
 
-    def _watch_drain(self, item: Instance) -> None:
-        """Has the writer look again when the last lease ends, and ends the wait at its bound."""
-        if item.slot is None:
-            raise AssertionError("drains without having served")
+    def _bound_drain(self, item: Instance) -> None:
+        """Ends the wait for the last lease at its bound."""
         slot = item.slot
-        slot.idle = self.look
+        if slot is None:
+            raise AssertionError("drains without having served")
 
         def bound() -> None:
             if item.state is State.DRAINING and slot.leases:
                 log.warning("%s %d: %d requests outlived the drain; closing", item.name, item.version, slot.leases)
                 slot.leases = 0
 
-        asyncio.get_running_loop().call_later(self._limits.drain_timeout_s, lambda: self.post(bound))
+        # Held by the instance, which goes first as a rule: a timer that outlived it would keep it in memory.
+        loop = asyncio.get_running_loop()
+        item.drain_ends = loop.call_later(self._limits.drain_timeout_s, lambda: self.post(bound))
 
     async def _retire(self, number: int) -> None:
         item = self.instances[number]
         if item.slot is not None:
             item.slot.closed = True
         if item.servable is not None:
+            self._weighed[item.name] = (item.version, item.resident_bytes)
             with contextlib.suppress(Exception):
                 await item.servable.close()
 
         def retired() -> None:
             item.servable = None
-            self._enter(item, State.RETIRED)
+            if item.drain_ends is not None:
+                item.drain_ends.cancel()
+            self._enter(item, State.RETIRED, item.leaving)
             del self.instances[number]
 
         self.post(retired)
-
-
-def _failed(slot: Slot) -> bool:
-    return slot.absence is not None and slot.absence.reason == "FAILED"
 
 
 def _as_expert_error(item: Instance, step: str, error: Exception) -> ExpertError:
@@ -581,7 +767,3 @@ def _as_expert_error(item: Instance, step: str, error: Exception) -> ExpertError
     else:
         log.error("%s %d: %s", item.name, item.version, step, exc_info=error)
     return UnavailableError(f"{item.name} {item.version}: {step} failed: {problem}", reason="FAILED")
-
-
-async def _discard(_delta: str) -> None:
-    pass

@@ -1,4 +1,5 @@
-"""What several test files use: a maker of small bundles, the trunk, and a real daemon in a process of its own."""
+"""What several test files use: a maker of small bundles, a disk that dies, the trunk, and a real daemon in a process
+of its own."""
 
 from __future__ import annotations
 
@@ -12,18 +13,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
+
+# As the daemon does: before numpy is imported, which what follows does.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ.get("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
 from expertd.experts.bundle import seal
+from expertd.experts.disk import Disk
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# As the daemon does; before numpy is imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 BundleMaker = Callable[..., Path]
+Survives = Callable[[int, Callable[[Disk], object]], bool]
 
 
 @pytest.fixture
@@ -59,6 +62,91 @@ def make_bundle(tmp_path: Path) -> BundleMaker:
         return folder
 
     return make
+
+
+class _DyingDisk(Disk):
+    """Ends the process at the n-th moment: before a step, in the middle of it where it has one, or after it."""
+
+    def __init__(self, moment: int) -> None:
+        self.moments_left = moment
+
+    def pass_moment(self) -> None:
+        self.moments_left -= 1
+        if self.moments_left == 0:
+            os._exit(9)
+
+    def make_folder(self, path: Path) -> None:
+        self.pass_moment()
+        super().make_folder(path)
+
+    def create(self, path: Path) -> BinaryIO:
+        self.pass_moment()
+        return cast("BinaryIO", _DyingFile(super().create(path), self))
+
+    def sync(self, file: BinaryIO) -> None:
+        super().sync(file)
+        self.pass_moment()
+
+    def sync_folder(self, path: Path) -> None:
+        super().sync_folder(path)
+        self.pass_moment()
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.pass_moment()
+        super().rename(source, target)
+        self.pass_moment()
+
+    def delete(self, path: Path) -> None:
+        self.pass_moment()
+        if path.is_dir():
+            for inner in sorted(path.rglob("*"))[:1]:
+                super().delete(inner)
+            self.pass_moment()
+        super().delete(path)
+        self.pass_moment()
+
+
+class _DyingFile:
+    """Writes half, may die, and writes the other half."""
+
+    def __init__(self, file: BinaryIO, disk: _DyingDisk) -> None:
+        self._file = file
+        self._disk = disk
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data[: len(data) // 2])
+        self._file.flush()
+        self._disk.pass_moment()
+        return len(data) // 2 + self._file.write(data[len(data) // 2 :])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> _DyingFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
+@pytest.fixture
+def survives() -> Survives:
+    """Runs an act, given a disk that dies at the n-th moment, in a process of its own; whether it came to its end."""
+
+    def run(moment: int, act: Callable[[Disk], object]) -> bool:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                act(_DyingDisk(moment))
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) in (0, 9)
+        return os.waitstatus_to_exitcode(status) == 0
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -155,6 +155,7 @@ def test_the_command_line_seals_and_verifies(folder: Path, capsys: pytest.Captur
         ("threshold = 0.8", "threshold = 1.5", ["threshold", "from 0 to 1"]),
         ("threshold = 0.8", "threshold = nan", ["threshold", "from 0 to 1"]),
         ("memory_mb = 2", "memory_mb = inf", ["resources", "finite"]),
+        ("memory_mb = 2", "memory_mb = 2\nreload_s = -1", ["resources", "reload_s"]),
         ('trunk = "trunk-a"\n', "", ["trunk", "missing"]),
         ('kind = "linear"', 'kind = "skill"', ["[skill]", "missing"]),
         ("[parameters]", '[skill]\nname = "timers"\n[parameters]', ["[skill]", "only a skill"]),
@@ -292,6 +293,8 @@ def test_every_limit_holds(folder: Path) -> None:
     refused(folder, "line 1", "at most 9 ", limits=Limits(max_row_bytes=9))
     refused(folder, "intents.jsonl line 2", limits=Limits(max_intent_rows=1))
     refused(folder, "golden.jsonl line 1", limits=Limits(max_golden_rows=0))
+    (folder / "heldout.jsonl").write_text(GOLDEN * 3)
+    refused(folder, "heldout.jsonl line 3", "at most 2 ", limits=Limits(max_held_out_rows=2))
 
 
 def test_a_bomb_of_zeros_is_measured_and_not_read(folder: Path) -> None:
@@ -430,6 +433,50 @@ def test_a_bad_golden_row_is_refused_with_its_line(folder: Path, row: str) -> No
 def test_a_bundle_without_examples_may_not_serve(folder: Path) -> None:
     (folder / "golden.jsonl").write_text("")
     refused(folder, "golden.jsonl: no example")
+
+
+def test_a_bundle_may_hold_examples_out(folder: Path) -> None:
+    assert open_bundle(folder).held_out() == ()
+    row = '{"query": {"text": "junk %d \u2028?"}, "expect": {"type": "label"}}\n'
+    (folder / "heldout.jsonl").write_text("".join(row % number for number in range(50)))
+    bundle = seal(folder)
+    assert [example.query_fields.text for example in bundle.held_out()] == [f"junk {n} \u2028?" for n in range(50)]
+    assert len(bundle.held_out(50)) == 50
+    assert [example.query_fields.text[:7] for example in bundle.held_out(4)] == [
+        "junk 0 ",
+        "junk 12",
+        "junk 25",
+        "junk 37",
+    ]
+
+
+def test_a_bundle_keeps_no_examples_in_memory(folder: Path) -> None:
+    (folder / "heldout.jsonl").write_text(GOLDEN)
+    bundle = seal(folder)
+    assert bundle.golden()[0] is not bundle.golden()[0]
+    assert bundle.held_out()[0] is not bundle.held_out()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["no example", "leave the file out"]),
+        (GOLDEN + '{"query": {"text": "a"}, "expect": {}}\n', ["line 2", "expect"]),
+        (GOLDEN + "{", ["line 2", "JSON"]),
+        (GOLDEN + "\n" + GOLDEN, ["line 2", "empty"]),
+    ],
+)
+def test_held_out_examples_keep_the_rules_of_golden_ones(folder: Path, text: str, words: list[str]) -> None:
+    (folder / "heldout.jsonl").write_text(text)
+    refused(folder, "spam 3: heldout.jsonl", *words)
+
+
+def test_held_out_examples_that_were_changed_are_found(folder: Path) -> None:
+    (folder / "heldout.jsonl").write_text(GOLDEN)
+    seal(folder)
+    (folder / "heldout.jsonl").write_text(GOLDEN + GOLDEN)
+    with pytest.raises(BundleError, match=r"spam 3: heldout\.jsonl: its sha256"):
+        open_bundle(folder)
 
 
 # --- Weights ---------------------------------------------------------------------------------------------------------

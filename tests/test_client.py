@@ -39,7 +39,7 @@ from expertd.client import (
     read_series,
     wire,
 )
-from expertd.client import client as client_module
+from expertd.client import fleet as fleet_module
 from expertd.daemon import config
 from expertd.v1 import assistant_pb2 as assistant
 from expertd.v1 import fleet_pb2 as fleet
@@ -115,9 +115,19 @@ class Peer(AssistantServicer, FleetServicer):
         yield fleet.InstallResponse(expert="spam", version=2, state=fleet.STATE_LOADING)
         if b"hang" in self.files["expert.toml"]:
             self.release.wait(30)
+        if b"canary" in self.files["expert.toml"]:
+            yield fleet.InstallResponse(expert="spam", version=2, state=fleet.STATE_CANARY, message="on trial")
+            return
         failed = b"fail" in self.files["expert.toml"]
         state = fleet.STATE_FAILED if failed else fleet.STATE_SERVING
         yield fleet.InstallResponse(expert="spam", version=2, state=state, message="golden 3" if failed else "")
+
+    def ListExperts(self, request, context):
+        return fleet.ListExpertsResponse(experts=[fleet.Expert(name="spam")], memory={"budget_bytes": 7})
+
+    def SetPolicy(self, request, context):
+        policy = request.policy if request.HasField("policy") else fleet.Policy(margin=0.05)
+        return fleet.SetPolicyResponse(expert=fleet.Expert(name=request.name, policy=policy))
 
     def AdoptModel(self, request_iterator, context):
         first = next(request_iterator)
@@ -485,23 +495,39 @@ def test_what_is_not_a_bundle_is_refused_before_sending(
 def test_a_file_that_vanishes_while_it_is_sent_is_told_and_nothing_is_printed(
     client: Client, bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    honest = client_module._chunks
+    honest = fleet_module._chunks
 
     def vanishing(path: Path) -> Iterator[bytes]:
         if path.name == "weights.bin":
             path.unlink()
         return honest(path)
 
-    monkeypatch.setattr(client_module, "_chunks", vanishing)
+    monkeypatch.setattr(fleet_module, "_chunks", vanishing)
     with pytest.raises(InputError, match=r"weights\.bin cannot be read"):
         client.fleet.install(bundle)
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_an_install_that_ends_on_trial_has_not_failed(client: Client, bundle: Path) -> None:
+    (bundle / "expert.toml").write_text("canary")
+    assert client.fleet.install(bundle).state == fleet.STATE_CANARY
+
+
+def test_a_policy_is_sent_whole_and_none_asks_for_the_default(client: Client, peer: Peer) -> None:
+    policy = fleet.Policy(shadow_requests=5, canary_share=0.1, canary_requests=7, margin=0.02)
+    assert client.fleet.set_policy("spam", policy).policy == policy
+    assert client.fleet.set_policy("spam", None).policy == fleet.Policy(margin=0.05)
+
+
+def test_the_overview_has_the_experts_and_their_memory(client: Client, peer: Peer) -> None:
+    assert client.fleet.overview().memory.budget_bytes == 7
+    assert [expert.name for expert in client.fleet.list()] == ["spam"]
+
+
 def test_an_install_that_falls_silent_is_given_up(
     client: Client, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(fleet_module, "PATIENCE_S", 0.3)
     (bundle / "expert.toml").write_text("hang")
     with pytest.raises(DeadlineError, match=r"said nothing for 0\.3 s"):
         client.fleet.install(bundle)
@@ -510,7 +536,7 @@ def test_an_install_that_falls_silent_is_given_up(
 def test_patience_is_not_lost_while_the_caller_is_busy(
     client: Client, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(fleet_module, "PATIENCE_S", 0.2)
     assert client.fleet.install(bundle, lambda step: time.sleep(0.4)).state == fleet.STATE_SERVING
 
 

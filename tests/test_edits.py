@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,9 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from expertd.experts.bundle import Bundle, Intent, Manifest, Resources, open_bundle
+from expertd.experts.disk import Disk
 from expertd.experts.edits import Edits, Limits, Origin, _applied
 from expertd.experts.errors import FleetError, QueryError, StoreError
-from expertd.experts.store import Disk
+
+Survives = Callable[[int, Callable[[Disk], object]], bool]
 
 SENTENCES = {"make": ["make a thing", "build me one"], "break": ["break the thing"]}
 
@@ -217,69 +219,30 @@ def test_a_full_disk_changes_nothing(bundle: Bundle, folder: Path) -> None:
     assert edits.apply(bundle) == bundle.intents()
 
 
-class DyingDisk(Disk):
-    """Dies at the n-th moment: before, amid or after a step."""
-
-    def __init__(self, moments: int) -> None:
-        self.moments = moments
-
-    def _moment(self) -> None:
-        self.moments -= 1
-        if self.moments == 0:
-            os._exit(9)
-
-    def write(self, path: Path, chunks: Iterable[bytes]) -> None:
-        data = b"".join(chunks)
-
-        def halves() -> Iterable[bytes]:
-            yield data[: len(data) // 2]
-            self._moment()
-            yield data[len(data) // 2 :]
-
-        self._moment()
-        super().write(path, halves())
-
-    def sync(self, file: BinaryIO) -> None:
-        super().sync(file)
-        self._moment()
-
-    def sync_folder(self, path: Path) -> None:
-        super().sync_folder(path)
-        self._moment()
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._moment()
-        super().rename(source, target)
-        self._moment()
-
-    def delete(self, path: Path) -> None:
-        self._moment()
-        super().delete(path)
-        self._moment()
-
-
 @pytest.mark.parametrize("act", ["put", "reset"])
-def test_a_crash_at_any_moment_leaves_the_edits_of_before_or_of_after(tmp_path: Path, bundle: Bundle, act: str) -> None:
+def test_a_crash_at_any_moment_leaves_the_edits_of_before_or_of_after(
+    tmp_path: Path, bundle: Bundle, survives: Survives, act: str
+) -> None:
     before = Edits.open(tmp_path / "before")
     before.put(bundle, "mend", ["mend it"])
     old = before.apply(bundle)
+
+    def change(folder: Path, disk: Disk) -> None:
+        edits = Edits.open(folder, disk=disk)
+        if act == "put":
+            edits.put(bundle, "make", ["forge one"], append=True)
+        else:
+            edits.reset(bundle)
+
     found: list[Any] = []
     for moment in range(1, 40):
         folder = tmp_path / f"edits-{moment}"
         shutil.copytree(tmp_path / "before", folder)
-        child = os.fork()
-        if child == 0:
-            edits = Edits.open(folder, disk=DyingDisk(moment))
-            if act == "put":
-                edits.put(bundle, "make", ["forge one"], append=True)
-            else:
-                edits.reset(bundle)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
+        ended = survives(moment, partial(change, folder))
         found.append(Edits.open(folder).apply(bundle))
-        if status == 0:
+        if ended:
             break
-    assert status == 0
+    assert ended
     assert moment > 2
     new = found[-1]
     assert new != old

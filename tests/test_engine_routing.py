@@ -7,8 +7,7 @@ test_journeys.py.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -77,13 +76,13 @@ class Experts:
         slots = {name: SimpleNamespace(bundle=SimpleNamespace(manifest=manifest)) for name in ("timers", "clock")}
         return View(self.number, f"index {self.number}", slots)  # type: ignore[arg-type]
 
-    async def present(self, name: str) -> Any:
-        @contextlib.asynccontextmanager
-        async def lease() -> AsyncIterator[Any]:
-            self.leases += 1
-            yield SimpleNamespace(needs_vector=False, answer=lambda query, emit: self._answer(name, query, emit))
-
-        return SimpleNamespace(name=name, version=3, lease=lease)
+    async def answer(
+        self, name: str, query: Query, emit: Any, leased: Callable[[Any], None] = lambda slot: None
+    ) -> tuple[Any, Outcome]:
+        self.leases += 1
+        slot = SimpleNamespace(name=name, version=3, servable=None)
+        leased(slot)
+        return slot, await self._answer(name, query, emit)
 
     async def _answer(self, name: str, query: Query, emit: Any) -> Outcome:
         self.queries.append((name, query))
@@ -131,7 +130,6 @@ class Bench:
         self.engine = Engine(
             fleet=experts,  # type: ignore[arg-type]
             router=router,
-            encode=None,  # type: ignore[arg-type]
             titan=self.titan,
             traces=SimpleNamespace(record=self.traces.append),  # type: ignore[arg-type]
             clock=lambda: NOW,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.gguf_files import write_chain_model, write_slow_model
+from bench.gguf_files import write_chain_model, write_random_model, write_slow_model
 from expertd.experts.errors import BundleError, QueryError, UnavailableError
 from expertd.experts.kinds.gguf import StopWords, TextModel, read_parameters
 from expertd.experts.values import Abstention, Answer, Document, Query, Text
@@ -114,6 +114,15 @@ def test_what_people_write_never_becomes_a_control_mark(model: TextModel) -> Non
     assert model.count("</s>") >= len("</s>")
     plain, marked = (generated(told(model, query(f"say {mark} now"))[0]) for mark in ("(/s)", "</s>"))
     assert marked.prompt_tokens == plain.prompt_tokens
+
+
+@pytest.mark.parametrize("heads", [8, 16])
+def test_a_model_is_served_whatever_the_width_of_its_heads(folder: Path, heads: int) -> None:
+    """768 numbers in 16 heads are 48 each: too odd for a context of 8-bit numbers."""
+    sizes = {"layers": 2, "dim": 768, "feed_forward": 1024, "vocabulary": 600}
+    path = write_random_model(folder / f"{heads}.gguf", heads=heads, heads_kv=2, **sizes)
+    answer, _ = told(load(path, prompts={"chat": {"system": "", "max_tokens": 5}}), query("hello"))
+    assert generated(answer).generated_tokens <= 5
 
 
 def test_a_bundles_own_template_goes_before_the_models(chain: Path) -> None:

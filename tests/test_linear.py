@@ -188,6 +188,14 @@ async def test_it_says_how_much_memory_it_holds_and_needs_no_process(tmp_path: P
     await mood.close()
 
 
+async def test_pages_that_no_text_ever_read_are_not_counted(tmp_path: Path) -> None:
+    ngrams = np.zeros((2, 2**20, 1), np.int8)
+    mood = await served(tmp_path, tensors(ngrams=ngrams), "bits = 10", "bits = 20")
+    before = mood.resident_bytes()
+    mood.probabilities("hooray", VECTOR)
+    assert before < 64 * 1024 < mood.resident_bytes() < ngrams.nbytes
+
+
 # --- Loading ---------------------------------------------------------------------------------------------------------
 
 

@@ -10,16 +10,22 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import pytest
 
+from expertd.experts import bundle as bundle_module
+from expertd.experts import quarantine as quarantine_module
+from expertd.experts import store as store_module
 from expertd.experts.bundle import Limits, seal
+from expertd.experts.disk import SPARE_BYTES, Disk
 from expertd.experts.errors import BundleError, StoreError
-from expertd.experts.store import SPARE_BYTES, Disk, Store
+from expertd.experts.store import Store
 
 MANIFEST = """\
 name = "{name}"
@@ -36,6 +42,7 @@ name = "echo"
 """
 
 Maker = Callable[..., Path]
+Survives = Callable[[int, Callable[[Disk], object]], bool]
 
 
 def make_bundle(home: Path, version: int, name: str = "spam", text: str = "x", trunk: str = "") -> Path:
@@ -360,15 +367,29 @@ class SmallDisk(Disk):
     def free_bytes(self, folder: Path) -> int:
         return self.room if self.told is None else self.told
 
-    def write(self, path: Path, chunks: Iterable[bytes]) -> None:
-        def counted() -> Iterable[bytes]:
-            for chunk in chunks:
-                if len(chunk) > self.room:
-                    raise OSError(errno.ENOSPC, "No space left on device", str(path))
-                self.room -= len(chunk)
-                yield chunk
+    def create(self, path: Path) -> BinaryIO:
+        return cast("BinaryIO", SmallFile(super().create(path), self))
 
-        super().write(path, counted())
+
+class SmallFile:
+    def __init__(self, file: BinaryIO, disk: SmallDisk) -> None:
+        self._file = file
+        self._disk = disk
+
+    def write(self, data: bytes) -> int:
+        if len(data) > self._disk.room:
+            raise OSError(errno.ENOSPC, "No space left on device", self._file.name)
+        self._disk.room -= len(data)
+        return self._file.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def __enter__(self) -> SmallFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
 
 
 def test_a_disk_without_room_is_found_before_copying(root: Path, made: Maker) -> None:
@@ -413,8 +434,8 @@ def test_a_file_system_that_is_really_full(tmp_path: Path, made: Maker) -> None:
     script = textwrap.dedent("""
         import sys
         from pathlib import Path
-        from expertd.experts import store
-        store.SPARE_BYTES = -10**9      # so that the disk itself says no
+        from expertd.experts import disk, store
+        disk.SPARE_BYTES = -10**9      # so that the disk itself says no
         root = Path(sys.argv[2]) / "state"
         it = store.Store.open(root)
         (root / "filler").write_bytes(b"x" * 56_000)
@@ -508,69 +529,6 @@ def test_what_is_not_ours_is_left_alone(root: Path, made: Maker) -> None:
 # --- Crashes ---------------------------------------------------------------------------------------------------------
 
 
-class DyingDisk(Disk):
-    """Dies at the n-th moment: before a step, in the middle of it where it has one, or after it."""
-
-    def __init__(self, moment: int) -> None:
-        self.moments_left = moment
-
-    def _moment(self) -> None:
-        self.moments_left -= 1
-        if self.moments_left == 0:
-            os._exit(9)
-
-    def make_folder(self, path: Path) -> None:
-        self._moment()
-        super().make_folder(path)
-
-    def write(self, path: Path, chunks: Iterable[bytes]) -> None:
-        self._moment()
-        data = b"".join(chunks)
-
-        def halves() -> Iterable[bytes]:
-            yield data[: len(data) // 2]
-            self._moment()
-            yield data[len(data) // 2 :]
-
-        super().write(path, halves())
-
-    def sync(self, file: BinaryIO) -> None:
-        super().sync(file)
-        self._moment()
-
-    def sync_folder(self, path: Path) -> None:
-        super().sync_folder(path)
-        self._moment()
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._moment()
-        super().rename(source, target)
-        self._moment()
-
-    def delete(self, path: Path) -> None:
-        self._moment()
-        if path.is_dir():
-            for inner in sorted(path.rglob("*"))[:1]:
-                super().delete(inner)
-            self._moment()
-        super().delete(path)
-
-
-def survives(moment: int, act: Callable[[Disk], None]) -> bool:
-    """Runs `act` in a process that dies at the moment; whether it came to its end before."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            act(DyingDisk(moment))
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) in (0, 9)
-    return os.waitstatus_to_exitcode(status) == 0
-
-
 Seen = tuple[tuple[int, ...], int | None, int | None, int]
 
 
@@ -644,6 +602,7 @@ CRASHES: list[tuple[Callable[[Disk, Path, Path], None], list[int], list[int], li
 def test_a_crash_at_any_step_leaves_wholly_the_old_or_the_new(
     tmp_path: Path,
     made: Maker,
+    survives: Survives,
     act: Callable[[Disk, Path, Path], None],
     promoted: list[int],
     admitted: list[int],
@@ -673,7 +632,9 @@ def test_a_crash_at_any_step_leaves_wholly_the_old_or_the_new(
     assert [allowed.index(state) for state in found] == sorted(allowed.index(state) for state in found)
 
 
-def test_a_crash_while_repairing_is_repaired_by_the_next_opening(tmp_path: Path, made: Maker) -> None:
+def test_a_crash_while_repairing_is_repaired_by_the_next_opening(
+    tmp_path: Path, made: Maker, survives: Survives
+) -> None:
     before = tmp_path / "before"
     store = Store.open(before)
     for version in (1, 2):
@@ -735,3 +696,167 @@ def test_a_writer_killed_at_random_never_leaves_a_torn_store(tmp_path: Path, mad
         assert highest >= max(last, done)
         assert current in versions
         last = highest
+
+
+# --- Quarantine ------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_in_quarantine_is_told_newest_last(root: Path, made: Maker) -> None:
+    store = Store.open(root)
+    assert store.quarantined("spam") == ()
+    before = datetime.now(UTC)
+    for version in (1, 2, 3):
+        store.admit(made(version))
+        store.quarantine("spam", version, f"wrong\n{version}", damaged=version == 3)
+    store.admit(made(1, name="spam-too"))
+    store.quarantine("spam-too", 1, "another")
+    found = reopened(store).quarantined("spam")
+    assert [(item.version, item.reason, item.damaged) for item in found] == [
+        (1, "wrong\n1", False),
+        (2, "wrong\n2", False),
+        (3, "wrong\n3", True),
+    ]
+    assert [item.time for item in found] == sorted(item.time for item in found)
+    assert all(before <= item.time <= datetime.now(UTC) for item in found)
+
+
+def test_what_only_the_disk_hurt_may_come_again_and_keeps_its_reason_over_a_restart(root: Path, made: Maker) -> None:
+    store = Store.open(root)
+    store.admit(made(1))
+    store.quarantine("spam", 1, "rot", damaged=True)
+    assert store.highest("spam") == 0
+    store.admit(made(1))
+    store = reopened(store)
+    assert store.repairs == ()
+    assert (store.versions("spam"), [item.reason for item in store.quarantined("spam")]) == ((1,), ["rot"])
+    store.collect(1)
+    assert reopened(store).repairs == ()
+
+
+def test_quarantine_is_bounded_in_bytes_and_in_reasons(
+    root: Path, made: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = sum(len(data) for _, data in sizes(made(1)))
+    monkeypatch.setattr(quarantine_module, "KEPT_BYTES", 3 * one)
+    monkeypatch.setattr(quarantine_module, "KEPT_REASONS", 5)
+    store = Store.open(root)
+    for version in range(1, 10):
+        store.admit(made(version, text="y" * 100))
+        store.quarantine("spam", version, f"wrong {version}")
+    whole = [item.version for item in store.quarantined("spam") if (item.home / "bundle").exists()]
+    assert 9 in whole
+    assert len(whole) <= 4
+    assert [item.version for item in store.quarantined("spam")] == [5, 6, 7, 8, 9]
+    assert list((root / "incoming").iterdir()) == []
+    assert reopened(store).highest("spam") == 9
+
+
+def test_the_highest_number_is_never_forgotten(root: Path, made: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine_module, "KEPT_REASONS", 2)
+    store = Store.open(root)
+    store.admit(made(9))
+    store.quarantine("spam", 9, "wrong")
+    for _ in range(4):  # Later, and lower: what only the disk hurt does not count.
+        shutil.copytree(made(1), root / "store" / "spam" / "1")
+        store.quarantine("spam", 1, "rot", damaged=True)
+    store = reopened(store)
+    assert store.highest("spam") == 9
+    with pytest.raises(BundleError, match="in quarantine, for: wrong"):
+        store.admit(made(9))
+
+
+def test_a_newest_bundle_larger_than_the_bound_stays_until_the_next(
+    root: Path, made: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine_module, "KEPT_BYTES", 10)
+    store = Store.open(root)
+    for version in (1, 2):
+        store.admit(made(version))
+        home = store.quarantine("spam", version, "wrong")
+        assert (home / "bundle" / "CARD.md").exists()
+    assert [(item.home / "bundle").exists() for item in store.quarantined("spam")] == [False, True]
+
+
+@pytest.mark.parametrize("room", [0, 10, 30])
+def test_a_full_disk_loses_nothing_that_was_to_go_into_quarantine(root: Path, made: Maker, room: int) -> None:
+    disk = SmallDisk(10**9)
+    store = Store.open(root, disk=disk)
+    for version in (1, 2):
+        store.admit(made(version))
+        store.promote("spam", version)
+    disk.room = room
+    with pytest.raises(StoreError, match="cannot quarantine spam 2: the disk is full"):
+        store.quarantine("spam", 2, "a reason that does not fit")
+    assert store.versions("spam") == (1, 2)
+    assert store.bundle("spam", 2).card() == "# spam 2\nx\n"
+    assert store.quarantined("spam") == ()
+    assert (store.current("spam"), store.previous("spam")) == (2, 1)
+    disk.room = 10**9
+    store.quarantine("spam", 2, "a reason that does not fit")
+    assert reopened(store).current("spam") == 1
+
+
+def test_a_full_disk_does_not_keep_the_store_from_opening(root: Path, made: Maker) -> None:
+    three_promoted(root, made)
+    (root / "store" / "spam" / "3" / "CARD.md").write_text("rot")
+    store = Store.open(root, disk=SmallDisk(0))
+    assert store.current("spam") == 2
+    assert store.bundle("spam", 2).manifest.version == 2
+    assert any("does not serve: cannot quarantine spam 3: the disk is full" in line for line in store.repairs)
+    store = reopened(store)
+    assert (store.current("spam"), store.versions("spam")) == (2, (1, 2))
+    assert reopened(store).repairs == ()
+
+
+# --- How it is admitted ----------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_is_verified_once_and_on_the_disk_before_it_is_moved(
+    root: Path, made: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    class Watched(Disk):
+        def sync(self, file: BinaryIO) -> None:
+            super().sync(file)
+            steps.append(Path(file.name).name)
+
+        def sync_folder(self, path: Path) -> None:
+            super().sync_folder(path)
+            steps.append("folder")
+
+        def rename(self, source: Path, target: Path) -> None:
+            steps.append("rename")
+            super().rename(source, target)
+
+    verified = []
+
+    def open_bundle(folder: Path, *arguments: Any, **named: Any) -> Any:
+        verified.append(folder)
+        steps.append("verify")
+        return bundle_module.open_bundle(folder, *arguments, **named)
+
+    store = Store.open(root, disk=Watched())
+    monkeypatch.setattr(store_module, "open_bundle", open_bundle)
+    folder = made(1)
+    store.admit(folder)
+    assert [path.parent for path in verified] == [root / "incoming"]
+    files = sorted(path.name for path in folder.rglob("*") if path.is_file())
+    move = steps.index("rename")
+    assert steps[0] == "verify"
+    assert sorted(step for step in steps[1:move] if step != "folder") == files
+    assert steps[1:move].count("folder") == 3, "the bundle's own two, and the one that the expert's is in"
+    assert steps[move + 1 :] == ["folder"]
+
+
+def test_an_upload_does_not_hold_up_other_changes(root: Path, made: Maker) -> None:
+    store = Store.open(root)
+    store.admit(made(1))
+    with store.receive() as upload:
+        upload.begin("expert.toml", 10)
+        upload.write(b"name")
+        changing = threading.Thread(target=store.promote, args=("spam", 1))
+        changing.start()
+        changing.join(30)
+        assert not changing.is_alive()
+    assert store.current("spam") == 1

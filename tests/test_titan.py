@@ -499,7 +499,7 @@ class OneExpert:
     def status(self, _: str) -> Any:
         return SimpleNamespace(pinned=self.pinned)
 
-    def pin(self, _: str, pinned: bool) -> None:
+    async def pin(self, _: str, pinned: bool) -> None:
         self.pinned = pinned
 
     async def unload(self, _: str) -> None:

@@ -11,13 +11,17 @@ import functools
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from ..errors import BundleError, QueryError, UnavailableError
 from ..values import Abstention, Answer, Outcome, Query, Text
+
+if TYPE_CHECKING:
+    import llama_cpp
 
 _SPARE_TOKENS = 8  # for marks that a template adds between a cut text and what follows
 _CHARACTERS_PER_TOKEN = 12  # hardly any text has longer tokens on average: what is beyond is not even counted
@@ -126,15 +130,7 @@ class TextModel:
         # llama.cpp keeps no reference of its own.
         self._abort = llama_cpp.ggml_abort_callback(lambda _: self._cancelled())
         try:
-            self._llama = llama_cpp.Llama(
-                str(file),
-                n_ctx=context_tokens,
-                n_batch=256,
-                n_ubatch=256,
-                n_threads=threads,
-                n_threads_batch=threads,
-                verbose=False,
-            )
+            self._llama = _open(file, context_tokens, threads)
         except (ValueError, RuntimeError, OSError) as error:
             detail = "; ".join(complaints) or str(error)
             raise UnavailableError(
@@ -413,6 +409,57 @@ def _listen() -> tuple[deque[str], Any]:
     callback = llama_cpp.llama_log_callback(hear)
     llama_cpp.llama_log_set(callback, None)
     return complaints, callback
+
+
+def _open(file: Path, context_tokens: int, threads: int) -> llama_cpp.Llama:
+    """The file as a `llama_cpp.Llama`. Raises: ValueError, RuntimeError, OSError."""
+    import llama_cpp
+
+    def load(kind: int) -> llama_cpp.Llama:
+        return llama_cpp.Llama(
+            str(file),
+            n_ctx=context_tokens,
+            n_batch=256,
+            n_ubatch=128,
+            n_threads=threads,
+            n_threads_batch=threads,
+            type_k=kind,
+            type_v=kind,
+            flash_attn=True,  # without it, quantised values are not read
+            verbose=False,
+        )
+
+    with _weights_as_they_lie():
+        try:
+            # Half the memory of half precision.
+            return load(llama_cpp.GGML_TYPE_Q8_0)
+        except ValueError:
+            # Heads of a width that is no multiple of 32 cannot be quantised.
+            return load(llama_cpp.GGML_TYPE_F16)
+
+
+@contextmanager
+def _weights_as_they_lie() -> Iterator[None]:
+    """While a model loads: its weights stay mapped, in the order that the file has.
+
+    By default llama.cpp copies most of them into an order that some processors multiply faster by. That doubles the
+    memory, none of it shared with a worker that takes this one's place nor given back under pressure, and loading takes
+    three times as long. The binding has no argument for it; its defaults do.
+    """
+    from llama_cpp import llama_cpp as library
+
+    usual = library.llama_model_default_params
+
+    def defaults() -> Any:
+        parameters = usual()
+        parameters.use_extra_bufts = False
+        return parameters
+
+    library.llama_model_default_params = defaults
+    try:
+        yield
+    finally:
+        library.llama_model_default_params = usual
 
 
 def _never() -> bool:

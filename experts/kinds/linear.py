@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import mmap
 import re
 from html.parser import HTMLParser
 from typing import Annotated, Any
@@ -26,13 +27,16 @@ import numpy.typing as npt
 from ..bundle import Bundle
 from ..errors import BundleError
 from ..servable import Emit, Host
-from ..values import Abstention, Answer, Label, Outcome, Query
+from ..values import Abstention, Outcome, Query
 from ..weights import read_safetensors
+from .labelling import Labelling, check_labels, subject
 
 WEIGHTS = "head.safetensors"
 
 # More of a text is not read; markup takes room, so more of it is looked through than is judged.
 MAX_MARKUP_CHARACTERS = 32_768
+# What objects, names and the mapping take beside the numbers.
+_OBJECT_BYTES = 8_192
 # Texts longer than this are prepared in a thread: it may take more than a millisecond.
 LONG_CHARACTERS = 2_000
 
@@ -69,12 +73,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ngrams: Grams | None = None
 
     def __post_init__(self) -> None:
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError('"labels" has one label twice')
-        if unknown := set(self.phrases) - set(self.labels):
-            raise ValueError(f'"phrases" has {sorted(unknown)}, which "labels" has not')
-        if not 0 < self.temperature < math.inf:
-            raise ValueError(f'"temperature" is {self.temperature}; it is a number above 0')
+        check_labels(self.labels, self.phrases, self.temperature)
 
 
 # --- How a text is read ----------------------------------------------------------------------------------------------
@@ -159,7 +158,7 @@ class LinearServable:
     ) -> None:
         self._name = name
         self._parameters = parameters
-        self._threshold = threshold
+        self._labelling = Labelling(name, parameters.labels, parameters.phrases, parameters.temperature, threshold)
         self._bias: Floats = np.asarray(weights["bias"], np.float32)
         self._vector: Floats | None = np.asarray(weights["vector"], np.float32) if "vector" in weights else None
         # Stays mapped to the file: of each text a few hundred of its rows are read.
@@ -171,32 +170,18 @@ class LinearServable:
         return self._vector is not None
 
     async def answer(self, query: Query, emit: Emit) -> Outcome:
-        named = query.intent == ""
-        subject = query.subject if named or query.payload is not None or query.document is not None else ""
-        if not subject.strip():
+        text = subject(query)
+        if not text.strip():
             return Abstention(self._parameters.needs_input, "needs_input")
-        if len(subject) > LONG_CHARACTERS:
-            probabilities = await asyncio.to_thread(self.probabilities, subject, query.vector)
+        if len(text) > LONG_CHARACTERS:
+            probabilities = await asyncio.to_thread(self.probabilities, text, query.vector)
         else:
-            probabilities = self.probabilities(subject, query.vector)
-        best = int(probabilities.argmax())
-        label, probability = self._parameters.labels[best], float(probabilities[best])
-        if probability < self._threshold:
-            return Abstention(
-                f"{self._name} takes this for {label} with {_percent(probability)} only, less than its threshold of "
-                f"{_percent(self._threshold)}",
-                "unsure",
-            )
-        # Not str.format: a phrase is data from a bundle, and format reaches into objects.
-        phrase = self._parameters.phrases.get(label, f"{label} ({{percent}})").replace(
-            "{percent}", _percent(probability)
-        )
-        named_probabilities = dict(zip(self._parameters.labels, map(float, probabilities), strict=True))
-        return Answer(phrase, Label(label, probability, named_probabilities))
+            probabilities = self.probabilities(text, query.vector)
+        return self._labelling.outcome(probabilities)
 
-    def probabilities(self, subject: str, vector: npt.NDArray[Any] | None) -> npt.NDArray[np.float64]:
-        """Calibrated, of each label, sum 1. vector: float32 (384,), the trunk's encoding of `subject`."""
-        text = words(subject, self._parameters)
+    def probabilities(self, text: str, vector: npt.NDArray[Any] | None) -> npt.NDArray[np.float64]:
+        """Calibrated, of each label, sum 1. vector: float32 (384,), the trunk's encoding of `text`."""
+        text = words(text, self._parameters)
         part = int(self._parameters.short_characters > 0 and len(text) > self._parameters.short_characters)
         scores = self._bias[part].astype(np.float64)
         if self._vector is not None:
@@ -206,15 +191,11 @@ class LinearServable:
         if self._ngrams is not None and self._parameters.ngrams is not None:
             bins, values = ngram_bins(text, self._parameters.ngrams)
             scores = scores + (values @ self._ngrams[part][bins].astype(np.float32)) * self._scale[part]
-        scores = scores / self._parameters.temperature
-        if len(scores) == 1:
-            scores = np.array([0.0, scores[0]])
-        powers = np.exp(scores - scores.max())
-        return np.asarray(powers / powers.sum(), np.float64)
+        return self._labelling.probabilities(scores)
 
     def resident_bytes(self) -> int:
-        arrays = (self._bias, self._vector, self._ngrams, self._scale)
-        return sum(array.nbytes for array in arrays if array is not None)
+        held = sum(array.nbytes for array in (self._bias, self._vector, self._scale) if array is not None)
+        return _OBJECT_BYTES + held + (0 if self._ngrams is None else _resident_bytes(self._ngrams))
 
     def worker_pid(self) -> int:
         return 0
@@ -254,5 +235,15 @@ async def load(bundle: Bundle, host: Host) -> LinearServable:
     return LinearServable(manifest.name, parameters, weights, manifest.threshold or 0.0)
 
 
-def _percent(probability: float) -> str:
-    return "over 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
+def _resident_bytes(mapped: npt.NDArray[Any]) -> int:
+    """How much of a mapped array is in memory: pages that no text ever read are not. Bit 63 of a page's entry in
+    /proc/self/pagemap says whether it is."""
+    page = mmap.PAGESIZE
+    first, last = mapped.ctypes.data // page, (mapped.ctypes.data + mapped.nbytes - 1) // page
+    try:
+        with open("/proc/self/pagemap", "rb", buffering=0) as file:
+            file.seek(8 * first)
+            entries = np.frombuffer(file.read(8 * (last - first + 1)), np.uint64)
+    except OSError:
+        return mapped.nbytes
+    return min(mapped.nbytes, page * int(np.count_nonzero(entries >> np.uint64(63))))

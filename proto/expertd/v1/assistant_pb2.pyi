@@ -73,18 +73,28 @@ class Document(_message.Message):
     def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
 class Context(_message.Message):
-    __slots__ = ("session", "app", "time_zone", "locale", "local_only")
+    __slots__ = ("session", "app", "time_zone", "locale", "local_only", "priority")
+    class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PRIORITY_UNSPECIFIED: _ClassVar[Context.Priority]
+        PRIORITY_INTERACTIVE: _ClassVar[Context.Priority]
+        PRIORITY_BACKGROUND: _ClassVar[Context.Priority]
+    PRIORITY_UNSPECIFIED: Context.Priority
+    PRIORITY_INTERACTIVE: Context.Priority
+    PRIORITY_BACKGROUND: Context.Priority
     SESSION_FIELD_NUMBER: _ClassVar[int]
     APP_FIELD_NUMBER: _ClassVar[int]
     TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
     LOCALE_FIELD_NUMBER: _ClassVar[int]
     LOCAL_ONLY_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     session: str
     app: str
     time_zone: str
     locale: str
     local_only: bool
-    def __init__(self, session: _Optional[str] = ..., app: _Optional[str] = ..., time_zone: _Optional[str] = ..., locale: _Optional[str] = ..., local_only: _Optional[bool] = ...) -> None: ...
+    priority: Context.Priority
+    def __init__(self, session: _Optional[str] = ..., app: _Optional[str] = ..., time_zone: _Optional[str] = ..., locale: _Optional[str] = ..., local_only: _Optional[bool] = ..., priority: _Optional[_Union[Context.Priority, str]] = ...) -> None: ...
 
 class AskResponse(_message.Message):
     __slots__ = ("answer",)

@@ -48,7 +48,16 @@ AVAILABILITY_DOWNLOADING: Availability
 AVAILABILITY_UNAVAILABLE: Availability
 
 class Expert(_message.Message):
-    __slots__ = ("name", "summary", "kind", "licence", "serving_version", "availability", "reason", "pinned", "resident_bytes", "requests", "in_flight", "p50", "versions", "intents", "worker_pid")
+    __slots__ = ("name", "summary", "kind", "licence", "serving_version", "availability", "reason", "pinned", "resident_bytes", "requests", "in_flight", "p50", "versions", "intents", "worker_pid", "policy", "undone")
+    class Undone(_message.Message):
+        __slots__ = ("version", "reason", "time")
+        VERSION_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        TIME_FIELD_NUMBER: _ClassVar[int]
+        version: int
+        reason: str
+        time: _timestamp_pb2.Timestamp
+        def __init__(self, version: _Optional[int] = ..., reason: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -64,6 +73,8 @@ class Expert(_message.Message):
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     INTENTS_FIELD_NUMBER: _ClassVar[int]
     WORKER_PID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    UNDONE_FIELD_NUMBER: _ClassVar[int]
     name: str
     summary: str
     kind: str
@@ -79,31 +90,94 @@ class Expert(_message.Message):
     versions: _containers.RepeatedCompositeFieldContainer[Version]
     intents: _containers.RepeatedScalarFieldContainer[str]
     worker_pid: int
-    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., kind: _Optional[str] = ..., licence: _Optional[str] = ..., serving_version: _Optional[int] = ..., availability: _Optional[_Union[Availability, str]] = ..., reason: _Optional[str] = ..., pinned: _Optional[bool] = ..., resident_bytes: _Optional[int] = ..., requests: _Optional[int] = ..., in_flight: _Optional[int] = ..., p50: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Version, _Mapping]]] = ..., intents: _Optional[_Iterable[str]] = ..., worker_pid: _Optional[int] = ...) -> None: ...
+    policy: Policy
+    undone: Expert.Undone
+    def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., kind: _Optional[str] = ..., licence: _Optional[str] = ..., serving_version: _Optional[int] = ..., availability: _Optional[_Union[Availability, str]] = ..., reason: _Optional[str] = ..., pinned: _Optional[bool] = ..., resident_bytes: _Optional[int] = ..., requests: _Optional[int] = ..., in_flight: _Optional[int] = ..., p50: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., versions: _Optional[_Iterable[_Union[Version, _Mapping]]] = ..., intents: _Optional[_Iterable[str]] = ..., worker_pid: _Optional[int] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ..., undone: _Optional[_Union[Expert.Undone, _Mapping]] = ...) -> None: ...
+
+class Policy(_message.Message):
+    __slots__ = ("shadow_requests", "canary_share", "canary_requests", "margin")
+    SHADOW_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    CANARY_SHARE_FIELD_NUMBER: _ClassVar[int]
+    CANARY_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MARGIN_FIELD_NUMBER: _ClassVar[int]
+    shadow_requests: int
+    canary_share: float
+    canary_requests: int
+    margin: float
+    def __init__(self, shadow_requests: _Optional[int] = ..., canary_share: _Optional[float] = ..., canary_requests: _Optional[int] = ..., margin: _Optional[float] = ...) -> None: ...
+
+class Trial(_message.Message):
+    __slots__ = ("stage", "requests", "needed", "candidate", "baseline", "agreed")
+    class Tally(_message.Message):
+        __slots__ = ("requests", "errors", "abstentions", "disliked", "p50")
+        REQUESTS_FIELD_NUMBER: _ClassVar[int]
+        ERRORS_FIELD_NUMBER: _ClassVar[int]
+        ABSTENTIONS_FIELD_NUMBER: _ClassVar[int]
+        DISLIKED_FIELD_NUMBER: _ClassVar[int]
+        P50_FIELD_NUMBER: _ClassVar[int]
+        requests: int
+        errors: int
+        abstentions: int
+        disliked: int
+        p50: _duration_pb2.Duration
+        def __init__(self, requests: _Optional[int] = ..., errors: _Optional[int] = ..., abstentions: _Optional[int] = ..., disliked: _Optional[int] = ..., p50: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    NEEDED_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATE_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    AGREED_FIELD_NUMBER: _ClassVar[int]
+    stage: State
+    requests: int
+    needed: int
+    candidate: Trial.Tally
+    baseline: Trial.Tally
+    agreed: int
+    def __init__(self, stage: _Optional[_Union[State, str]] = ..., requests: _Optional[int] = ..., needed: _Optional[int] = ..., candidate: _Optional[_Union[Trial.Tally, _Mapping]] = ..., baseline: _Optional[_Union[Trial.Tally, _Mapping]] = ..., agreed: _Optional[int] = ...) -> None: ...
 
 class Version(_message.Message):
-    __slots__ = ("version", "state", "reason", "changed", "disk_bytes")
+    __slots__ = ("version", "state", "reason", "changed", "disk_bytes", "resident_bytes", "trial", "examination")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
     DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESIDENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TRIAL_FIELD_NUMBER: _ClassVar[int]
+    EXAMINATION_FIELD_NUMBER: _ClassVar[int]
     version: int
     state: State
     reason: str
     changed: _timestamp_pb2.Timestamp
     disk_bytes: int
-    def __init__(self, version: _Optional[int] = ..., state: _Optional[_Union[State, str]] = ..., reason: _Optional[str] = ..., changed: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., disk_bytes: _Optional[int] = ...) -> None: ...
+    resident_bytes: int
+    trial: Trial
+    examination: str
+    def __init__(self, version: _Optional[int] = ..., state: _Optional[_Union[State, str]] = ..., reason: _Optional[str] = ..., changed: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., disk_bytes: _Optional[int] = ..., resident_bytes: _Optional[int] = ..., trial: _Optional[_Union[Trial, _Mapping]] = ..., examination: _Optional[str] = ...) -> None: ...
 
 class ListExpertsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class ListExpertsResponse(_message.Message):
-    __slots__ = ("experts",)
+    __slots__ = ("experts", "memory")
     EXPERTS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
     experts: _containers.RepeatedCompositeFieldContainer[Expert]
-    def __init__(self, experts: _Optional[_Iterable[_Union[Expert, _Mapping]]] = ...) -> None: ...
+    memory: Memory
+    def __init__(self, experts: _Optional[_Iterable[_Union[Expert, _Mapping]]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
+class Memory(_message.Message):
+    __slots__ = ("budget_bytes", "experts_bytes", "daemon_bytes", "pressure")
+    BUDGET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EXPERTS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DAEMON_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PRESSURE_FIELD_NUMBER: _ClassVar[int]
+    budget_bytes: int
+    experts_bytes: int
+    daemon_bytes: int
+    pressure: float
+    def __init__(self, budget_bytes: _Optional[int] = ..., experts_bytes: _Optional[int] = ..., daemon_bytes: _Optional[int] = ..., pressure: _Optional[float] = ...) -> None: ...
 
 class GetExpertRequest(_message.Message):
     __slots__ = ("name",)
@@ -181,6 +255,20 @@ class PinRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., pinned: _Optional[bool] = ...) -> None: ...
 
 class PinResponse(_message.Message):
+    __slots__ = ("expert",)
+    EXPERT_FIELD_NUMBER: _ClassVar[int]
+    expert: Expert
+    def __init__(self, expert: _Optional[_Union[Expert, _Mapping]] = ...) -> None: ...
+
+class SetPolicyRequest(_message.Message):
+    __slots__ = ("name", "policy")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    policy: Policy
+    def __init__(self, name: _Optional[str] = ..., policy: _Optional[_Union[Policy, _Mapping]] = ...) -> None: ...
+
+class SetPolicyResponse(_message.Message):
     __slots__ = ("expert",)
     EXPERT_FIELD_NUMBER: _ClassVar[int]
     expert: Expert

@@ -64,6 +64,11 @@ class FleetStub:
                 request_serializer=expertd_dot_v1_dot_fleet__pb2.PinRequest.SerializeToString,
                 response_deserializer=expertd_dot_v1_dot_fleet__pb2.PinResponse.FromString,
                 _registered_method=True)
+        self.SetPolicy = channel.unary_unary(
+                '/expertd.v1.Fleet/SetPolicy',
+                request_serializer=expertd_dot_v1_dot_fleet__pb2.SetPolicyRequest.SerializeToString,
+                response_deserializer=expertd_dot_v1_dot_fleet__pb2.SetPolicyResponse.FromString,
+                _registered_method=True)
         self.Unload = channel.unary_unary(
                 '/expertd.v1.Fleet/Unload',
                 request_serializer=expertd_dot_v1_dot_fleet__pb2.UnloadRequest.SerializeToString,
@@ -164,6 +169,13 @@ class FleetServicer:
 
     def Pin(self, request, context):
         """A pinned expert is never unloaded to make room.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPolicy(self, request, context):
+        """How new versions of this expert come to serve; kept over restarts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -284,6 +296,11 @@ def add_FleetServicer_to_server(servicer, server):
                     servicer.Pin,
                     request_deserializer=expertd_dot_v1_dot_fleet__pb2.PinRequest.FromString,
                     response_serializer=expertd_dot_v1_dot_fleet__pb2.PinResponse.SerializeToString,
+            ),
+            'SetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPolicy,
+                    request_deserializer=expertd_dot_v1_dot_fleet__pb2.SetPolicyRequest.FromString,
+                    response_serializer=expertd_dot_v1_dot_fleet__pb2.SetPolicyResponse.SerializeToString,
             ),
             'Unload': grpc.unary_unary_rpc_method_handler(
                     servicer.Unload,
@@ -508,6 +525,33 @@ class Fleet:
             '/expertd.v1.Fleet/Pin',
             expertd_dot_v1_dot_fleet__pb2.PinRequest.SerializeToString,
             expertd_dot_v1_dot_fleet__pb2.PinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/expertd.v1.Fleet/SetPolicy',
+            expertd_dot_v1_dot_fleet__pb2.SetPolicyRequest.SerializeToString,
+            expertd_dot_v1_dot_fleet__pb2.SetPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

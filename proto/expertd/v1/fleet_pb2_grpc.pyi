@@ -41,6 +41,8 @@ class FleetStub:
     """Serves the version that served before this one."""
     Pin: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.PinRequest, _fleet_pb2.PinResponse]
     """A pinned expert is never unloaded to make room."""
+    SetPolicy: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.SetPolicyRequest, _fleet_pb2.SetPolicyResponse]
+    """How new versions of this expert come to serve; kept over restarts."""
     Unload: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.UnloadRequest, _fleet_pb2.UnloadResponse]
     """Frees its memory; the next request for it loads it again."""
     Remove: _grpc.UnaryUnaryMultiCallable[_fleet_pb2.RemoveRequest, _fleet_pb2.RemoveResponse]
@@ -79,6 +81,8 @@ class FleetAsyncStub(FleetStub):
     """Serves the version that served before this one."""
     Pin: _aio.UnaryUnaryMultiCallable[_fleet_pb2.PinRequest, _fleet_pb2.PinResponse]  # type: ignore[assignment]
     """A pinned expert is never unloaded to make room."""
+    SetPolicy: _aio.UnaryUnaryMultiCallable[_fleet_pb2.SetPolicyRequest, _fleet_pb2.SetPolicyResponse]  # type: ignore[assignment]
+    """How new versions of this expert come to serve; kept over restarts."""
     Unload: _aio.UnaryUnaryMultiCallable[_fleet_pb2.UnloadRequest, _fleet_pb2.UnloadResponse]  # type: ignore[assignment]
     """Frees its memory; the next request for it loads it again."""
     Remove: _aio.UnaryUnaryMultiCallable[_fleet_pb2.RemoveRequest, _fleet_pb2.RemoveResponse]  # type: ignore[assignment]
@@ -150,6 +154,14 @@ class FleetServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fleet_pb2.PinResponse, _abc.Awaitable[_fleet_pb2.PinResponse]]:
         """A pinned expert is never unloaded to make room."""
+
+    @_abc_1.abstractmethod
+    def SetPolicy(
+        self,
+        request: _fleet_pb2.SetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fleet_pb2.SetPolicyResponse, _abc.Awaitable[_fleet_pb2.SetPolicyResponse]]:
+        """How new versions of this expert come to serve; kept over restarts."""
 
     @_abc_1.abstractmethod
     def Unload(

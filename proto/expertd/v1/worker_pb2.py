@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65xpertd/v1/worker.proto\x12\nexpertd.v1\x1a\x1a\x65xpertd/v1/assistant.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x01\n\x13WorkerAnswerRequest\x12 \n\x05input\x18\x01 \x01(\x0b\x32\x11.expertd.v1.Input\x12\x0e\n\x06intent\x18\x02 \x01(\t\x12\x0f\n\x07payload\x18\x03 \x01(\t\x12\'\n\x03now\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x0e\n\x06locale\x18\x06 \x01(\t\x12\x0f\n\x07session\x18\x07 \x01(\t\x12\x11\n\trehearsal\x18\x08 \x01(\x08\"\xc4\x01\n\x14WorkerAnswerResponse\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12$\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x12.expertd.v1.AnswerH\x00\x12\x41\n\nabstention\x18\x03 \x01(\x0b\x32+.expertd.v1.WorkerAnswerResponse.AbstentionH\x00\x1a*\n\nAbstention\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\tB\x06\n\x04part\"~\n\x0bPullRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x30\n\rstall_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"9\n\x0cPullResponse\x12\x15\n\rpresent_bytes\x18\x01 \x01(\x03\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x32W\n\x06Worker\x12M\n\x06\x41nswer\x12\x1f.expertd.v1.WorkerAnswerRequest\x1a .expertd.v1.WorkerAnswerResponse0\x01\x32H\n\tCompanion\x12;\n\x04Pull\x12\x17.expertd.v1.PullRequest\x1a\x18.expertd.v1.PullResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x65xpertd/v1/worker.proto\x12\nexpertd.v1\x1a\x1a\x65xpertd/v1/assistant.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x01\n\x13WorkerAnswerRequest\x12 \n\x05input\x18\x01 \x01(\x0b\x32\x11.expertd.v1.Input\x12\x0e\n\x06intent\x18\x02 \x01(\t\x12\x0f\n\x07payload\x18\x03 \x01(\t\x12\'\n\x03now\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\ttime_zone\x18\x05 \x01(\t\x12\x0e\n\x06locale\x18\x06 \x01(\t\x12\x0f\n\x07session\x18\x07 \x01(\t\x12\x11\n\trehearsal\x18\x08 \x01(\x08\x12\x0e\n\x06vector\x18\t \x01(\x0c\"\xc4\x01\n\x14WorkerAnswerResponse\x12\x0f\n\x05\x64\x65lta\x18\x01 \x01(\tH\x00\x12$\n\x06\x61nswer\x18\x02 \x01(\x0b\x32\x12.expertd.v1.AnswerH\x00\x12\x41\n\nabstention\x18\x03 \x01(\x0b\x32+.expertd.v1.WorkerAnswerResponse.AbstentionH\x00\x1a*\n\nAbstention\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\tB\x06\n\x04part\"~\n\x0bPullRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x30\n\rstall_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"9\n\x0cPullResponse\x12\x15\n\rpresent_bytes\x18\x01 \x01(\x03\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x32W\n\x06Worker\x12M\n\x06\x41nswer\x12\x1f.expertd.v1.WorkerAnswerRequest\x1a .expertd.v1.WorkerAnswerResponse0\x01\x32H\n\tCompanion\x12;\n\x04Pull\x12\x17.expertd.v1.PullRequest\x1a\x18.expertd.v1.PullResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,17 +35,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'expertd.v1.worker_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WORKERANSWERREQUEST']._serialized_start=133
-  _globals['_WORKERANSWERREQUEST']._serialized_end=333
-  _globals['_WORKERANSWERRESPONSE']._serialized_start=336
-  _globals['_WORKERANSWERRESPONSE']._serialized_end=532
-  _globals['_WORKERANSWERRESPONSE_ABSTENTION']._serialized_start=482
-  _globals['_WORKERANSWERRESPONSE_ABSTENTION']._serialized_end=524
-  _globals['_PULLREQUEST']._serialized_start=534
-  _globals['_PULLREQUEST']._serialized_end=660
-  _globals['_PULLRESPONSE']._serialized_start=662
-  _globals['_PULLRESPONSE']._serialized_end=719
-  _globals['_WORKER']._serialized_start=721
-  _globals['_WORKER']._serialized_end=808
-  _globals['_COMPANION']._serialized_start=810
-  _globals['_COMPANION']._serialized_end=882
+  _globals['_WORKERANSWERREQUEST']._serialized_end=349
+  _globals['_WORKERANSWERRESPONSE']._serialized_start=352
+  _globals['_WORKERANSWERRESPONSE']._serialized_end=548
+  _globals['_WORKERANSWERRESPONSE_ABSTENTION']._serialized_start=498
+  _globals['_WORKERANSWERRESPONSE_ABSTENTION']._serialized_end=540
+  _globals['_PULLREQUEST']._serialized_start=550
+  _globals['_PULLREQUEST']._serialized_end=676
+  _globals['_PULLRESPONSE']._serialized_start=678
+  _globals['_PULLRESPONSE']._serialized_end=735
+  _globals['_WORKER']._serialized_start=737
+  _globals['_WORKER']._serialized_end=824
+  _globals['_COMPANION']._serialized_start=826
+  _globals['_COMPANION']._serialized_end=898
 # @@protoc_insertion_point(module_scope)

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WorkerAnswerRequest(_message.Message):
-    __slots__ = ("input", "intent", "payload", "now", "time_zone", "locale", "session", "rehearsal")
+    __slots__ = ("input", "intent", "payload", "now", "time_zone", "locale", "session", "rehearsal", "vector")
     INPUT_FIELD_NUMBER: _ClassVar[int]
     INTENT_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
@@ -20,6 +20,7 @@ class WorkerAnswerRequest(_message.Message):
     LOCALE_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     REHEARSAL_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
     input: _assistant_pb2.Input
     intent: str
     payload: str
@@ -28,7 +29,8 @@ class WorkerAnswerRequest(_message.Message):
     locale: str
     session: str
     rehearsal: bool
-    def __init__(self, input: _Optional[_Union[_assistant_pb2.Input, _Mapping]] = ..., intent: _Optional[str] = ..., payload: _Optional[str] = ..., now: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., time_zone: _Optional[str] = ..., locale: _Optional[str] = ..., session: _Optional[str] = ..., rehearsal: _Optional[bool] = ...) -> None: ...
+    vector: bytes
+    def __init__(self, input: _Optional[_Union[_assistant_pb2.Input, _Mapping]] = ..., intent: _Optional[str] = ..., payload: _Optional[str] = ..., now: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., time_zone: _Optional[str] = ..., locale: _Optional[str] = ..., session: _Optional[str] = ..., rehearsal: _Optional[bool] = ..., vector: _Optional[bytes] = ...) -> None: ...
 
 class WorkerAnswerResponse(_message.Message):
     __slots__ = ("delta", "answer", "abstention")
