@@ -13,11 +13,12 @@ Goyal, Vin and Cheng, 1996), by the time for which its requests held a place; wi
 `TURNS` + 1 requests in a row the last is of a lower rank where one waits, so that none starves.
 
 An order alone is not enough: a request is known here only when the loop has read it from its socket, and where the next
-of a crowd is taken up at once, that is late, several times per request. So while a light app is about, what crowds is
-given `crowd_share` of the loop's time and no more: after each the loop stays free for a moment, though others wait (for
-what seems idleness and is not: anticipatory scheduling, Iyer and Druschel, 2001). And where the loop has no rest,
-nothing is started now and then until all that stand before the door are in: gRPC takes them in first come, first
-served, one for each that is answered, so that a crowd before the door would stay there, with everybody else behind it.
+of a crowd is taken up at once, that is late, several times per request. So in a flood, while a light app is about,
+what crowds is given `crowd_share` of the loop's time and no more: after each the loop stays free for a moment, though
+others wait (for what seems idleness and is not: anticipatory scheduling, Iyer and Druschel, 2001). And where the loop
+has no rest, nothing is started now and then until all that stand before the door are in: gRPC takes them in first come,
+first served, one for each that is answered, so that a crowd before the door would stay there, with everybody else
+behind it. Where few wait there is no flood, and nobody is held back for anybody's sake.
 
 An app is who it says it is: the socket tells callers apart by their user alone. Names cost nothing, hence a new one
 crowds until it was seen to rest, and where all places in line are taken, the longest line gives one up (longest queue
@@ -53,6 +54,9 @@ PRESENCE_S = 1.0
 PRESENT = 0.5
 # Nor does a person ask for more at once.
 AT_ONCE = 8
+# So many in line are a flood, and for so long after it was last seen.
+FLOOD = 32
+FLOOD_S = 1.0
 # For so long after its last request a light app is about.
 ABOUT_S = 5.0
 # So often, at most, it is looked for which share of the time the loop had nothing to do. If that is less than this,
@@ -95,6 +99,7 @@ class Admission:
         self._passed = [0, 0, 0]
         self._virtual = 0.0
         self._crowd_from = 0.0
+        self._flood_until = 0.0
         self._busy = busy or thread_busy_s
         self._look(clock())
         # When it will have been calm for long enough; 0.0: nothing waits for that.
@@ -131,9 +136,11 @@ class Admission:
             self._about[app.name] = now + ABOUT_S
         elif rank == CROWDING:
             self._about.pop(app.name, None)
+        if sum(each.waiting for each in self._lines.values()) >= FLOOD:
+            self._flood_until = now + FLOOD_S
         if self._calm_at:
             self._calm_at = min(now + CALM_S, self._calm_latest)
-        elif now - self._looked > LOOK_S:
+        elif now < self._flood_until and now - self._looked > LOOK_S:
             if self._restless(now):
                 self._calm_at, self._calm_latest = now + CALM_S, now + LONGEST_BREATH_S
             self._look(now)
@@ -266,7 +273,7 @@ class Admission:
         running = light + crowding + background
         if rank == LIGHT:
             return running < self._places
-        if self._about and self._light_about(now):
+        if now < self._flood_until and self._about and self._light_about(now):
             return running == 0 and now >= self._crowd_from
         return running < max(self._places - 1, 1)
 

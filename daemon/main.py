@@ -76,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the daemon in the foreground; returns the process's exit status."""
     gc.disable()
     _bound_malloc()
+    # Neither must a thread (that verifies a bundle) hold up the event loop for longer than a request takes, nor a busy
+    # loop starve the thread: each poll of the loop lets go of the interpreter and starts the wait for it anew.
+    sys.setswitchinterval(0.0001)
     # Whatever is written, reminders among it, is for its owner alone.
     os.umask(0o077)
     started = time.time()
@@ -230,6 +233,7 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
         },
         slow=_loads_slowly,
         encode=trunk.encode,
+        encode_aside=trunk.encode_aside,
         reindex=indexer.index,
         adapt=indexer.adapt,
         empty=RouteIndex.empty(),

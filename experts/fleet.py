@@ -86,11 +86,12 @@ class MemoryStatus:
 class Fleet(Generic[Index]):
     """The experts that are installed and the view that serves them.
 
-    loaders: kind → loader. slow: whether loading a bundle takes long, so that no start waits for it. encode: the trunk.
-    reindex: bundles → the index for a view, fitted whole. adapt: an expert and the bundle whose intents it is to have
-    (None: it goes) → the change of an index that does it in closed form. edits: what the operator changed of their
-    intents, which both know too. observe: told of each state that is entered, after it holds.
-    machine: bytes of this process, and the pressure of memory, as `MemoryStatus` has them.
+    loaders: kind → loader. slow: whether loading a bundle takes long, so that no start waits for it. encode: the trunk;
+    encode_aside: the same, for work that no request waits for. reindex: bundles → the index for a view, fitted whole.
+    adapt: an expert and the bundle whose intents it is to have (None: it goes) → the change of an index that does it in
+    closed form. edits: what the operator changed of their intents, which both know too. policies: what he decided of
+    each expert. observe: told of each state that is entered, after it holds. machine: bytes of this process, and the
+    pressure of memory, as `MemoryStatus` has them.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Fleet(Generic[Index]):
         loaders: Mapping[str, Loader],
         slow: Callable[[Bundle], bool],
         encode: Encode,
+        encode_aside: Encode | None = None,
         reindex: Callable[[Sequence[Bundle]], Awaitable[Index]],
         adapt: Callable[[str, Bundle | None], Awaitable[Change[Index]]],
         empty: Index,
@@ -126,7 +128,7 @@ class Fleet(Generic[Index]):
                 policies=self._policies,
                 loaders=loaders,
                 slow=slow,
-                encode=encode,
+                encode=encode_aside or encode,
                 reindex=reindex,
                 adapt=adapt,
                 empty=empty,

@@ -73,7 +73,8 @@ class Experts:
     @property
     def view(self) -> View[Any]:
         manifest = SimpleNamespace(summary="Does one thing.")
-        slots = {name: SimpleNamespace(bundle=SimpleNamespace(manifest=manifest)) for name in ("timers", "clock")}
+        bundle = SimpleNamespace(manifest=manifest)
+        slots = {name: SimpleNamespace(bundle=bundle, servable=None) for name in ("timers", "clock")}
         return View(self.number, f"index {self.number}", slots)  # type: ignore[arg-type]
 
     async def answer(
