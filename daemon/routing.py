@@ -52,6 +52,8 @@ class Trunk:
         self._speller = Speller(encoder.rank)
         self._lexicons: WeakKeyDictionary[RouteIndex, Lexicon] = WeakKeyDictionary()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="trunk")
+        # On Linux, being nice is a thread's own affair.
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="trunk-aside", initializer=os.nice, initargs=(10,))
 
     async def encode(self, sentences: Sequence[str]) -> FloatArray:
         """float32 (n, 384), unit length."""
@@ -61,7 +63,7 @@ class Trunk:
         """As `encode`, for whoever can wait: never on the event loop, and one sentence after the other."""
         loop = asyncio.get_running_loop()
         return np.vstack(
-            [await loop.run_in_executor(self._thread, self.encoder.encode, [sentence]) for sentence in sentences]
+            [await loop.run_in_executor(self._aside, self.encoder.encode, [sentence]) for sentence in sentences]
         )
 
     async def decide(self, index: RouteIndex, text: str) -> Decision:
@@ -103,7 +105,8 @@ class Trunk:
         )
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for thread in (self._thread, self._aside):
+            thread.shutdown(wait=False, cancel_futures=True)
 
     def _sketch(self, text: str) -> FloatArray:
         return self.encoder.sketch(self.encoder.tokens(text))

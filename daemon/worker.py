@@ -243,6 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     harden(options.parent)
+    os.nice(5)  # routing comes before working, and before beginning to
     try:
         manifest = tomllib.loads((options.bundle / "expert.toml").read_text("utf-8"))
         model = _text_model(options, manifest) if options.kind == "gguf" else _network(options, manifest)
@@ -256,7 +257,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except MemoryError:
         declared = f"{options.memory_mb:g} MB, as its bundle declares, and half as much more"
         _give_up(f"{options.name}: it does not fit in {declared}", BAD_BUNDLE)
-    os.nice(5)  # from here on: routing comes before working
     service = WorkerService(model, queue=options.queue, stepwise=options.kind == "gguf")
     asyncio.run(serve(options.socket, lambda server: worker_pb2_grpc.add_WorkerServicer_to_server(service, server)))
     model.close()
