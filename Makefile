@@ -32,7 +32,8 @@ types: install
 proto: install
 	$(BIN)/python proto/generate.py
 
-# bench-start, bench-route, bench-router, bench-forecast: each prints a table and writes build/bench/<name>.json.
+# bench-start, bench-route, bench-swap, …: each file in bench/ with a figure prints a table and writes
+# build/bench/<name>.json.
 bench-%: install
 	$(BIN)/python -m bench.$*
 

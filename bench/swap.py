@@ -1,6 +1,6 @@
 """Swaps of random experts under load: does anybody notice, and what becomes of bad candidates?
 
-    python -m bench.swap [--swaps 1000] [--every 0.4] [--per-second 100] [--peers]
+    python -m bench.swap [--swaps 1000] [--every 0.4] [--per-second 100] [--no-peers]
 
 A daemon with 26 experts (small heads, networks in its process and in workers, text models) under a steady open-loop
 load. Blocks with swaps take turns with quiet ones that are alike in all else. One swap in ten installs a bad candidate
@@ -8,7 +8,7 @@ load. Blocks with swaps take turns with quiet ones that are alike in all else. O
 canary. Half of all calls go to whoever is about to be swapped or being swapped; in quiet blocks, to whoever would be.
 
 Nothing is taken on trust: each answer's version is held against the states that the daemon's own events tell, and its
-words against its version. --peers: MLServer and Ray Serve at the same, see `swap_peers`.
+words against its version. MLServer and Ray Serve at the same: see `swap_peers`.
 """
 
 from __future__ import annotations
@@ -332,7 +332,12 @@ def main() -> None:
     parser.add_argument("--swaps", type=int, default=1000)
     parser.add_argument("--every", type=float, default=0.4, help="seconds from one swap's begin to the next one's")
     parser.add_argument("--per-second", type=float, default=100.0, help="calls, of all callers together")
-    parser.add_argument("--peers", action="store_true", help="MLServer and Ray Serve too; installs them if need be")
+    parser.add_argument(
+        "--peers",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="MLServer and Ray Serve too; installs them if need be",
+    )
     options = parser.parse_args()
     figures, notes = judge(run(options.swaps, options.every, options.per_second))
     peers: dict[str, Any] = {}

@@ -82,12 +82,7 @@ class ModelOperations:
     async def _serve_anew(self, name: str, changed: bool) -> None:
         if changed:
             # Pinned means: not unloaded to save memory. Another model is another matter.
-            pinned = self._fleet.status(name).pinned
-            await self._fleet.pin(name, False)
-            try:
-                await self._fleet.unload(name)
-            finally:
-                await self._fleet.pin(name, pinned)
+            await self._fleet.unload(name, although_pinned=True)
         await self._fleet.retry(name)
 
     def _known(self) -> dict[str, BaseModel]:

@@ -330,13 +330,13 @@ class Fleet(Generic[Index]):
         if slot.absence is not None:
             await self.install(slot.bundle)
 
-    async def unload(self, name: str) -> None:
+    async def unload(self, name: str, *, although_pinned: bool = False) -> None:
         """Frees the expert's memory; the next request for it loads it again.
 
         Raises: FleetError UNKNOWN_EXPERT, PINNED, UNDER_WAY.
         """
         slot = self.slot(name)
-        if self._policies.of(name).pinned:
+        if self._policies.of(name).pinned and not although_pinned:
             raise FleetError(f"{name} is pinned; unpin it first", reason="PINNED")
         if self._writer.under_way(name):
             raise FleetError(

@@ -494,16 +494,9 @@ class OneExpert:
         bundle = SimpleNamespace(manifest=SimpleNamespace(model=model))
         self.view = SimpleNamespace(slots={"text": SimpleNamespace(bundle=bundle, absence=None)})
         self.told: list[str] = []
-        self.pinned = True
 
-    def status(self, _: str) -> Any:
-        return SimpleNamespace(pinned=self.pinned)
-
-    async def pin(self, _: str, pinned: bool) -> None:
-        self.pinned = pinned
-
-    async def unload(self, _: str) -> None:
-        assert not self.pinned, "a pinned expert cannot be unloaded"
+    async def unload(self, _: str, *, although_pinned: bool = False) -> None:
+        assert although_pinned, "a pinned expert cannot be unloaded"
         self.told.append("unload")
 
     async def retry(self, _: str) -> None:
@@ -539,7 +532,6 @@ async def test_an_adopted_model_is_shown_as_such_and_gives_way_to_the_one_that_i
     assert (steps[-1].model.sha256, steps[-1].model.licence) == (hub.model.sha256, "Apache-2.0")
     assert models.path(hub.model) == models.destination(hub.model)
     assert fleet.told == ["unload", "retry"] * 2
-    assert fleet.pinned
     again = [step async for step in service.PullModel(pb.PullModelRequest(name="large"), nothing)]
     assert [step.model.availability for step in again] == [pb.AVAILABILITY_READY]
     assert len(hub.ranges) == 1
