@@ -203,16 +203,16 @@ class Fleet(Generic[Index]):
         """
         await asyncio.shield(self._writer.aspire(bundle).served)
 
-    async def install(self, bundle: Bundle) -> State:
+    async def install(self, bundle: Bundle, *, accept: bool = False) -> State:
         """Serves a bundle that the store has admitted, and makes it current; returns when it serves, or is on trial
-        (the state says which): what becomes of it then is told by `status`.
+        (the state says which): what becomes of it then is told by `status`. accept: a trial of it is over.
 
         Raises: BundleError when it fails its examination (it is then in quarantine), UnavailableError when its weights
         are not there yet, StoreError when the pointer cannot be written; the old version goes on serving.
         """
         name = bundle.manifest.name
         before = self._store.current(name)
-        order = self._writer.aspire(bundle)
+        order = self._writer.aspire(bundle, accept=accept)
         record = self._writer.spawn(self._record(bundle, order))
         record.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
@@ -274,7 +274,7 @@ class Fleet(Generic[Index]):
         Raises: FleetError UNKNOWN_EXPERT; StoreError, BundleError, UnavailableError: the old version goes on serving.
         """
         self.slot(name)
-        return await self.install(await asyncio.to_thread(self._store.bundle, name, version))
+        return await self.install(await asyncio.to_thread(self._store.bundle, name, version), accept=True)
 
     async def rollback(self, name: str) -> int:
         """Serves the version that served before this one, and says which. While a version is on trial it is given up
@@ -369,6 +369,7 @@ class Fleet(Generic[Index]):
 
     async def close(self) -> None:
         """Waits for leases, at most `drain_timeout_s`, and closes every servable."""
+        await self._writer.stop()
         slots = self.view.slots.values()
         for slot in slots:
             slot.idle = self._writer.look

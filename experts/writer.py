@@ -131,10 +131,18 @@ class Writer(Generic[Index]):
         self._round = asyncio.Event()
         self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
+        # Those of them that load and examine.
+        self._work: set[asyncio.Task[Any]] = set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._write(), name="fleet")
+
+    async def stop(self) -> None:
+        """Nothing is loaded or examined any more."""
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
 
     async def close(self) -> None:
         """Ends all work under way and closes every servable."""
@@ -143,6 +151,8 @@ class Writer(Generic[Index]):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for item in self.instances.values():
+            item.refused(UnavailableError(f"{item.name} {item.version}: the fleet is closed", reason="CLOSED"))
         servables = [item.servable for item in self.instances.values() if item.servable is not None]
         await asyncio.gather(*(servable.close() for servable in servables), return_exceptions=True)
 
@@ -240,7 +250,8 @@ class Writer(Generic[Index]):
         item = self.instances[number]
         item.busy = True
         self._enter(item, state)
-        self.spawn(work(item))
+        self._work.add(task := self.spawn(work(item)))
+        task.add_done_callback(self._work.discard)
 
     def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work)
@@ -255,10 +266,11 @@ class Writer(Generic[Index]):
 
     # --- Orders, each a change that the writer makes -----------------------------------------------------------------
 
-    def aspire(self, bundle: Bundle, *, expected: bool = False) -> Order:
+    def aspire(self, bundle: Bundle, *, expected: bool = False, accept: bool = False) -> Order:
         """Has this version serve.
 
-        expected: it is part of the set that the daemon starts with, and has its place in the view at once.
+        expected: it is part of the set that the daemon starts with, and has its place in the view at once. accept: if
+        it is on trial, that is over.
         """
         order = Order()
 
@@ -286,8 +298,10 @@ class Writer(Generic[Index]):
                     item.stages = () if item.proven else self._stages(name)
                     self.instances[next(self._numbers)] = item
                     self._enter(item, State.ASPIRED)
-            elif item.state in ON_TRIAL:
+            elif item.state in ON_TRIAL and accept:
                 self._accept(item)
+            elif item.state in ON_TRIAL:
+                order.reached(item.state)
             item.orders.append(order)
             if expected and name not in self.view.slots:
                 loading = UnavailableError(f"{name} {version} is loading", reason="LOADING", retryable=True)
@@ -750,8 +764,10 @@ class Writer(Generic[Index]):
             item.servable = None
             if item.drain_ends is not None:
                 item.drain_ends.cancel()
-            self._enter(item, State.RETIRED, item.leaving)
             del self.instances[number]
+            if not any((other.name, other.version) == (item.name, item.version) for other in self.instances.values()):
+                # Else it serves again, as another instance, and that has been told.
+                self._enter(item, State.RETIRED, item.leaving)
 
         self.post(retired)
 

@@ -78,6 +78,8 @@ class House:
         self.told: list[VersionStatus] = []
         self.made: list[Echo] = []
         self.missing: set[str] = set()
+        # What whatever is loaded from now on does.
+        self.misbehave: Callable[[Query], Awaitable[Outcome]] | None = None
         self.index_error: Exception | None = None
         self.adapt_error: Exception | None = None
         self.fitting = asyncio.Event()
@@ -116,6 +118,7 @@ class House:
         if bundle.manifest.name in self.missing:
             raise UnavailableError("its model is not here", reason="NO_MODEL")
         self.made.append(Echo(bundle, self.gate))
+        self.made[-1].misbehave = self.misbehave
         return self.made[-1]
 
     async def encode(self, sentences: Sequence[str]) -> Any:

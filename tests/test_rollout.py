@@ -206,6 +206,29 @@ async def test_the_operator_ends_a_trial_either_way(house: House, make_bundle: A
     assert current(house) == 3
 
 
+async def test_installing_what_is_on_trial_again_does_not_end_its_trial(house: House, make_bundle: Any) -> None:
+    await house.fleet.set_policy("echo", CANARY)
+    await install(house, make_bundle)
+    assert await house.fleet.install(house.store.bundle("echo", 2)) is State.CANARY
+    assert house.fleet.slot("echo").version == 1
+
+
+async def test_closing_does_not_wait_for_an_examination(house: House, make_bundle: Any) -> None:
+    hanging = asyncio.Event()
+
+    async def hangs_over_a_rehearsal(_: Query) -> Outcome:
+        hanging.set()
+        return await hangs(_)
+
+    house.misbehave = hangs_over_a_rehearsal
+    order = asyncio.create_task(install(house, make_bundle))
+    await hanging.wait()
+    async with asyncio.timeout(1):
+        await house.fleet.close()
+    await asyncio.gather(order, return_exceptions=True)
+    assert all(echo.closed for echo in house.made)
+
+
 async def test_a_newer_version_takes_the_place_of_one_on_trial(house: House, make_bundle: Any) -> None:
     await house.fleet.set_policy("echo", CANARY)
     await install(house, make_bundle, 2)
