@@ -347,7 +347,7 @@ class Fleet(Generic[Index]):
 
     async def shed(self, pressure: float) -> None:
         """Unloads whom the machine needs gone, see `memory.shed`. pressure: a share of time."""
-        names = memory.shed(pressure, self._writer.residents(), time.monotonic())
+        names = memory.shed(pressure, self._writer.residence.residents(), time.monotonic())
         if names:
             log.warning("memory is short (%.0f %% of the time): unloading %s", 100 * pressure, ", ".join(names))
             await self._writer.unload(names, "memory is short")
@@ -441,6 +441,6 @@ class Fleet(Generic[Index]):
 
     def memory(self) -> MemoryStatus:
         """What the experts hold, beside what they may hold and how the machine fares."""
-        held = sum(resident.bytes for resident in self._writer.residents())
+        held = sum(resident.bytes for resident in self._writer.residence.residents())
         daemon_bytes, pressure = self._machine()
         return MemoryStatus(self._limits.budget_bytes, held, daemon_bytes, pressure)

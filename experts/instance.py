@@ -90,6 +90,11 @@ class Instance:
         return self.bundle.manifest.version
 
     @property
+    def idles(self) -> bool:
+        """It drains, and nobody is left to wait for."""
+        return self.state is State.DRAINING and self.slot is not None and self.slot.leases == 0
+
+    @property
     def resident_bytes(self) -> int:
         return 0 if self.servable is None else self.servable.resident_bytes()
 

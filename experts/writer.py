@@ -12,14 +12,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from . import gate, golden, memory
+from . import gate, golden
 from .bundle import Bundle
 from .edits import Edits
 from .errors import BundleError, ExpertError, FleetError, UnavailableError
@@ -40,6 +39,7 @@ from .plan import (
     plan,
 )
 from .policy import Policies
+from .residence import Residence
 from .routes import Amendment, Change, Routes
 from .servable import Host, Loader, Servable
 from .serving import Encode
@@ -118,15 +118,19 @@ class Writer(Generic[Index]):
             requests=parts.limits.probation_requests,
             probation_s=parts.limits.probation_s,
         )
+        self.residence = Residence(
+            lambda: list(self.instances.values()),
+            parts.policies,
+            parts.limits.budget_bytes,
+            unload=self.unload,
+            let_go=self._let_go,
+        )
         self._numbers = itertools.count(1)
         self._aspired: dict[str, int] = {}
         self._absent: dict[str, tuple[Bundle, UnavailableError]] = {}
         self._usage: dict[str, Usage] = {}
         self._publishing = False
         self._dirty = False
-        # What an expert's latest version took when it was last looked at, for the next time that it is loaded.
-        self._weighed: dict[str, tuple[int, int]] = {}
-        self._making_room = asyncio.Lock()
         self._examining = asyncio.Lock()
         self._round = asyncio.Event()
         self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
@@ -513,6 +517,17 @@ class Writer(Generic[Index]):
         self._release(item)
         return back
 
+    async def _let_go(self) -> None:
+        """Predecessors that are merely at hand leave memory."""
+
+        def change() -> None:
+            for item in list(self.instances.values()):
+                if item.held is not None:
+                    self._release(item)
+
+        await self.made(change)
+        await self.until(lambda: not any(item.idles for item in self.instances.values()))
+
     def _release(self, item: Instance) -> None:
         """Ends the probation: the predecessor may go."""
         if item.slot is not None:
@@ -522,68 +537,6 @@ class Writer(Generic[Index]):
             self._bound_drain(item.held)
             item.held = None
 
-    # --- Memory ------------------------------------------------------------------------------------------------------
-
-    def residents(self) -> list[memory.Resident]:
-        """Everything in memory, and who of it could leave."""
-        found = []
-        for item in self.instances.values():
-            if item.servable is None:
-                continue
-            slot = item.slot
-            quiet = item.state is State.SERVING and item.held is None and not item.busy
-            idle = quiet and slot is not None and slot.leases == 0 and not self.under_way(item.name)
-            found.append(
-                memory.Resident(
-                    item.name,
-                    item.resident_bytes,
-                    idle,
-                    self._parts.policies.of(item.name).pinned,
-                    time.monotonic() if slot is None else slot.last_used,
-                    item.bundle.manifest.resources.reload_s,
-                )
-            )
-        return found
-
-    async def _make_room(self, item: Instance) -> None:
-        """Raises: UnavailableError NO_MEMORY."""
-        if not self._limits.budget_bytes:
-            return
-        needed = self._needed(item)
-        async with self._making_room:
-            loading = [
-                memory.Resident(other.name, self._needed(other), False, False, time.monotonic(), 0.0)
-                for other in self.instances.values()
-                if other is not item and other.servable is None and other.state is State.LOADING
-            ]
-            # A predecessor at hand is a convenience.
-            if sum(each.bytes for each in self.residents()) + needed > self._limits.budget_bytes:
-                for other in list(self.instances.values()):
-                    if other.held is not None:
-                        self._release(other)
-                self.look()
-                await self.until(
-                    lambda: (
-                        not any(
-                            other.state is State.DRAINING and other.slot is not None and other.slot.leases == 0
-                            for other in self.instances.values()
-                        )
-                    )
-                )
-            names = memory.room_for(
-                needed,
-                self._limits.budget_bytes,
-                [*self.residents(), *loading],
-                time.monotonic(),
-                wanted=item.name,
-            )
-            await self.unload(names, f"to make room for {item.name}")
-
-    def _needed(self, item: Instance) -> int:
-        """What it took when it was last looked at, else what it declares."""
-        version, weighed = self._weighed.get(item.name, (0, 0))
-        return weighed if version == item.version else int(item.bundle.manifest.resources.memory_mb * 1e6)
-
     # --- Work, each in a task of its own -----------------------------------------------------------------------------
 
     async def _load(self, item: Instance) -> None:
@@ -592,7 +545,7 @@ class Writer(Generic[Index]):
             if kind not in self._parts.loaders:
                 known = ", ".join(sorted(self._parts.loaders))
                 raise BundleError(f"{item.name} {item.version}: kind {kind!r} is not served here; known: {known}")
-            await self._make_room(item)
+            await self.residence.make_room(item)
             async with asyncio.timeout(self._limits.load_timeout_s):
                 servable = await self._parts.loaders[kind](item.bundle, self._parts.host)
         except Exception as error:
@@ -646,7 +599,7 @@ class Writer(Generic[Index]):
                 polite=self.view.number > 0,
             )
         item.examination = str(report)
-        self._weighed[item.name] = (item.version, report.resident_bytes)
+        self.residence.weigh(item, report.resident_bytes)
 
     # --- Publication -------------------------------------------------------------------------------------------------
 
@@ -756,7 +709,7 @@ class Writer(Generic[Index]):
         if item.slot is not None:
             item.slot.closed = True
         if item.servable is not None:
-            self._weighed[item.name] = (item.version, item.resident_bytes)
+            self.residence.weigh(item, item.resident_bytes)
             with contextlib.suppress(Exception):
                 await item.servable.close()
 
