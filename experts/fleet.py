@@ -246,11 +246,19 @@ class Fleet(Generic[Index]):
                 await asyncio.to_thread(self._store.quarantine, name, version, str(error))
             raise
         async with self._recording[name]:
-            slot = self.view.slots.get(name)
-            if slot is not None and slot.version == version and self._store.current(name) != version:
-                await asyncio.to_thread(self._store.promote, name, version)
+            if self._serves(name, version) and self._store.current(name) != version:
+                try:
+                    await asyncio.to_thread(self._store.promote, name, version)
+                except StoreError:
+                    if self._serves(name, version):
+                        raise
+                    return  # Newer ones have come and taken its place, on the disk too.
                 in_use = {(item.name, item.version) for item in self._writer.instances.values()}
                 await asyncio.to_thread(self._store.collect, self._limits.keep_versions, in_use)
+
+    def _serves(self, name: str, version: int) -> bool:
+        slot = self.view.slots.get(name)
+        return slot is not None and slot.version == version
 
     def _undone(self, bad: Bundle, good: Bundle, problem: str) -> None:
         """The writer has gone back to `good`: so will every start."""

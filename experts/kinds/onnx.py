@@ -52,10 +52,23 @@ _DIMENSIONS = 384
 _MAX_OUTPUTS = 10_000
 # Standard operators, and the ones that onnxruntime itself brings.
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
-# Their time or their output's size is decided by numbers, not by the file's size or the input's. And a division of
-# whole numbers can end the process: by 0, or of the lowest one by -1.
+# Their time or their output's size is decided by numbers, not by the file's size or the input's: which branch is taken,
+# too. And a division of whole numbers can end the process: by 0, or of the lowest one by -1.
 _RISKY = frozenset(
-    {"Div", "Mod", "Loop", "ConstantOfShape", "EyeLike", "Expand", "OneHot", "Pad", "RandomNormal", "RandomUniform"}
+    {
+        "Div",
+        "Mod",
+        "If",
+        "Loop",
+        "Scan",
+        "ConstantOfShape",
+        "EyeLike",
+        "Expand",
+        "OneHot",
+        "Pad",
+        "RandomNormal",
+        "RandomUniform",
+    }
     | {"Range", "Resize", "Tile", "Upsample", "CropAndResize", "ImageDecoder", "BeamSearch", "GreedySearch", "Sampling"}
 )
 # What all networks in the daemon may take together while they answer: one that would take more fails.
