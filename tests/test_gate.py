@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import mmap
 import os
 import subprocess
 import time
@@ -490,10 +491,12 @@ async def test_what_is_taken_once_is_no_leak(bundle_of: BundleMaker) -> None:
 
 
 async def test_a_worker_that_keeps_what_it_is_asked_is_refused(bundle_of: BundleMaker) -> None:
-    kept: list[bytes] = []
+    kept: list[mmap.mmap] = []
 
     def keeps(query: Query) -> Outcome:
-        kept.append(os.urandom(200_000))
+        # Not from the heap, where there may be room that was somebody's before.
+        kept.append(mmap.mmap(-1, 200_000, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        kept[-1].write(os.urandom(200_000))
         return echo(query)
 
     # This process stands for the worker's.

@@ -174,7 +174,7 @@ async def test_bad_feedback_undoes_a_canary(house: House, make_bundle: Any) -> N
     await install(house, make_bundle)
     for _ in range(20):
         await house.ask()
-    for _ in range(8):
+    for _ in range(2):
         house.fleet.feedback("echo", 1, good=False)
     await asyncio.sleep(0.05)
     assert house.states(2)[-1] is State.CANARY, "what the other version did is not its fault"
