@@ -422,13 +422,16 @@ class Fleet(Generic[Index]):
         known = {item.version: item.full_status for item in instances}
         here = self._store.versions(name)
         if slot.absence is not None and slot.version in set(here) - set(known):
-            since = self._store.admitted_at(name, slot.version)
-            known[slot.version] = VersionStatus(name, slot.version, State.ASPIRED, str(slot.absence), since)
-        stored = (
-            VersionStatus(name, number, State.RETIRED, "", self._store.admitted_at(name, number))
-            for number in here
-            if number not in known
-        )
+            with contextlib.suppress(StoreError, OSError):
+                since = self._store.admitted_at(name, slot.version)
+                known[slot.version] = VersionStatus(name, slot.version, State.ASPIRED, str(slot.absence), since)
+        stored = []
+        for number in here:
+            # One that goes into quarantine, or is collected, at this very moment is not there any more.
+            with contextlib.suppress(StoreError, OSError):
+                if number not in known:
+                    since = self._store.admitted_at(name, number)
+                    stored.append(VersionStatus(name, number, State.RETIRED, "", since))
         refused = {
             found.version: VersionStatus(name, found.version, State.FAILED, found.reason, found.time)
             for found in self._store.quarantined(name)
