@@ -56,7 +56,8 @@ def main() -> None:
     parser.add_argument("--apps", type=int, default=10)
     parser.add_argument("--outstanding", type=int, default=100)
     options = parser.parse_args()
-    pairs = max(1, round(options.seconds / (2 * BLOCK_S)))
+    block_s = min(BLOCK_S, options.seconds / 2)
+    pairs = round(options.seconds / (2 * block_s))
     silent = Flood(options.apps, options.outstanding)
     figures: dict[str, Any] = {}
     for name, flood, settings, turns in (
@@ -64,7 +65,7 @@ def main() -> None:
         ("background", Flood(options.apps, options.outstanding, "background"), "", pairs),
         ("wide", silent, WIDE, 1),
     ):
-        figures |= told(f"{name}_" if name else "", *beside(flood, settings, turns))
+        figures |= told(f"{name}_" if name else "", *beside(flood, settings, turns, block_s))
     report(
         "flood",
         figures,
@@ -79,7 +80,7 @@ def main() -> None:
     )
 
 
-def beside(flood: Flood, settings: str, pairs: int) -> tuple[Measured, Measured, Measured]:
+def beside(flood: Flood, settings: str, pairs: int, block_s: float) -> tuple[Measured, Measured, Measured]:
     """Quiet, flooded, quiet, flooded, …, quiet: what was measured quiet, at the floods' onset, and flooded."""
     quiet, onset, flooded = Measured(), Measured(), Measured()
     with house(settings) as built:
@@ -88,26 +89,26 @@ def beside(flood: Flood, settings: str, pairs: int) -> tuple[Measured, Measured,
         with Client(built.socket, app="desk") as client:
             block(client, built, Measured(), ONSET_S)
             for _ in range(pairs):
-                block(client, built, quiet)
+                block(client, built, quiet, block_s)
                 with flooding(built.socket, flood) as became:
                     block(client, built, onset, ONSET_S)
-                    block(client, built, flooded)
+                    block(client, built, flooded, block_s)
                 flooded.became += became
                 time.sleep(ONSET_S)
-            block(client, built, quiet)
+            block(client, built, quiet, block_s)
         built.stop()
     return quiet, onset, flooded
 
 
-def block(client: Client, built: House, measured: Measured, lasts_s: float | None = None) -> None:
-    """The caller's calls, for so long; None: a block."""
+def block(client: Client, built: House, measured: Measured, lasts_s: float) -> None:
+    """The caller's calls, for so long."""
     chance = random.Random(len(measured.seconds))
     assert built.process is not None
     process = psutil.Process(built.process.pid)
     busy, began = sum(process.cpu_times()[:2]), time.perf_counter()
     # A collection in this process would count as the daemon's time.
     gc.disable()
-    while time.perf_counter() < began + (lasts_s or BLOCK_S):
+    while time.perf_counter() < began + lasts_s:
         time.sleep(chance.expovariate(PER_SECOND))
         asked = time.perf_counter()
         try:

@@ -171,15 +171,21 @@ class Writer(Generic[Index]):
         self.post(lambda: None)
 
     async def made(self, change: Callable[[], None]) -> None:
-        """Returns when the writer has made the change."""
-        done = asyncio.Event()
+        """Returns when the writer has made the change. Raises: what it raises."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def change_and_tell() -> None:
-            change()
-            done.set()
+            try:
+                change()
+            except Exception as error:
+                if not done.done():
+                    done.set_exception(error)
+            else:
+                if not done.done():
+                    done.set_result(None)
 
         self.post(change_and_tell)
-        await done.wait()
+        await done
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits for something that the writer brings about."""
@@ -442,6 +448,12 @@ class Writer(Generic[Index]):
             self._enter(item, State.ASPIRED, str(error))
             self.instances = {number: other for number, other in self.instances.items() if other is not item}
         else:
+            # Of those that failed the last one is kept to be asked about; the others are in quarantine, or forgotten.
+            self.instances = {
+                number: other
+                for number, other in self.instances.items()
+                if other is item or other.name != item.name or other.state is not State.FAILED
+            }
             self._enter(item, State.FAILED, str(error))
         item.refused(error)
 
@@ -483,7 +495,8 @@ class Writer(Generic[Index]):
         if item.slot is None or item.slot.trial is not trial:
             return
         if trial.stage is State.SERVING:
-            if problem is not None and item.held is not None:
+            # One that is being replaced already leaves as it is.
+            if problem is not None and item.held is not None and not item.busy:
                 self._undo(item, problem)
             else:
                 if problem is not None:
@@ -500,6 +513,9 @@ class Writer(Generic[Index]):
     def _undo(self, item: Instance, problem: str) -> None:
         """The predecessor serves again, as it lies in memory."""
         item.leaving = f"undone: {problem}"
+        for other in self.instances.values():
+            if other.name == item.name and other.state in UNDER_WAY:
+                other.leaving = f"{item.version} was undone meanwhile; promote or install this one again"
         back = self._take_back(item)
         self._aspired[item.name] = back.version
         log.warning("%s %d is undone: %s; %d serves again", item.name, item.version, problem, back.version)

@@ -13,7 +13,7 @@ from expertd.experts.errors import BundleError, FleetError, QueryError, Unavaila
 from expertd.experts.plan import State
 from expertd.experts.policy import Policies, Policy
 from expertd.experts.values import Abstention, Outcome, Query
-from tests.fleet_house import House, until
+from tests.fleet_house import GOLDEN, House, until
 
 CANARY = Policy(canary_share=0.5, canary_requests=20)
 SHADOW = Policy(shadow_requests=20)
@@ -323,6 +323,40 @@ async def test_requests_in_flight_survive_being_undone(house: House, make_bundle
     assert await asyncio.gather(*old, *new, *again) == ["one"] * 3 + ["two"] * 3 + ["one"] * 3
     await until(lambda: house.made_of(2).closed)
     assert not house.made_of(1).closed
+
+
+async def test_a_newer_version_that_is_under_way_is_told_why_it_does_not_come(house: House, make_bundle: Any) -> None:
+    await install(house, make_bundle, 2)
+    house.loading.clear()
+    newest = asyncio.create_task(install(house, make_bundle, 3))
+    await until(lambda: State.LOADING in house.states(3))
+    house.made_of(2).misbehave = fails
+    await asyncio.gather(*(house.ask() for _ in range(10)), return_exceptions=True)
+    await until(lambda: house.fleet.slot("echo").version == 1)
+    house.loading.set()
+    with pytest.raises(FleetError, match="2 was undone meanwhile"):
+        await newest
+    assert await house.fleet.promote("echo", 3) is State.SERVING
+
+
+async def test_of_many_versions_that_fail_one_stays_in_memory(house: House, make_bundle: Any) -> None:
+    for version in range(2, 8):
+        bundle = make_bundle(version=version, parameters={"says": "nonsense"}, golden=[GOLDEN])
+        with pytest.raises(BundleError):
+            await house.fleet.install(house.store.admit(bundle))
+    held = [item for item in house.fleet._writer.instances.values() if item.state is State.FAILED]
+    assert [item.version for item in held] == [7]
+    assert [version.version for version in house.fleet.status("echo").versions] == list(range(1, 8))
+
+
+async def test_a_change_that_breaks_is_told_to_whoever_waits_for_it(house: House) -> None:
+    def breaks_down() -> None:
+        raise ZeroDivisionError("division by zero")
+
+    with pytest.raises(ZeroDivisionError):
+        async with asyncio.timeout(1):
+            await house.fleet._writer.made(breaks_down)
+    assert await house.ask() == "one"
 
 
 # --- Policies and memory ---------------------------------------------------------------------------------------------
