@@ -1,33 +1,25 @@
 """What each expert gets right on rows that anyone may bring: `python -m bench.experts time --data F.jsonl`.
 
-Prints a table and adds its figures to build/bench/experts.json under the subcommand's name.
+One module a subcommand. Each prints a table; its figures stand in build/bench/experts.json under the subcommand's name.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
-import statistics
 import sys
-import time as clock
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
 
-from .report import OUT, data_folder, report
+from . import experts_time
+from .report import OUT, Row, report
 
-Row = dict[str, Any]
+SUBCOMMANDS = (experts_time,)
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.experts", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="expert")
-    _add_time(commands)
+    commands = parser.add_subparsers(required=True, metavar="what")
+    for module in SUBCOMMANDS:
+        module.add(commands)
     chosen = parser.parse_args(arguments)
     try:
         figures = chosen.run(chosen)
@@ -43,216 +35,6 @@ def _save(name: str, figures: Row) -> None:
     path = OUT / "experts.json"
     known: Row = json.loads(path.read_text()).get("figures", {}) if path.exists() else {}
     report("experts", known | {name: figures})
-
-
-def _rows(path: Path) -> list[Row]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
-def _table(head: Iterable[str], lines: Iterable[Iterable[object]]) -> None:
-    cells = [[str(cell) for cell in line] for line in (head, *lines)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    for line in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-# --- time -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Tally:
-    """right of all, in all and by kind and grain; seconds per row."""
-
-    name: str
-    right: int = 0
-    total: int = 0
-    by_kind: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    seconds: list[float] = field(default_factory=list)
-    wrong: list[tuple[Row, str]] = field(default_factory=list)
-
-    def add(self, row: Row, kinds: list[str], answer: str, is_right: bool, seconds: float) -> None:
-        self.total += 1
-        self.right += is_right
-        self.seconds.append(seconds)
-        for kind in kinds:
-            self.kinds[kind] += 1
-            self.by_kind[kind] += is_right
-        if not is_right:
-            self.wrong.append((row, answer))
-
-
-# A reader of time: (text, reference) → (start, end, grain, is interval) as wall-clock times, or None: no time in it.
-Reading = tuple[datetime | None, datetime | None, str, bool]
-Reader = Callable[[str, datetime], Reading | None]
-
-
-def _add_time(commands: Any) -> None:
-    command = commands.add_parser(
-        "time", help="time expressions: rows {text, reference, expected: {value | from, to, grain}}"
-    )
-    command.add_argument("--data", type=Path, nargs="+")
-    command.add_argument("--rows", type=Path, help="a JSON list of row numbers: measure these alone")
-    command.add_argument("--wrong", action="store_true", help="print every row that is read otherwise than expected")
-    command.add_argument("--locale", default="en")
-    command.set_defaults(run=_time, name="time")
-
-
-def _time(chosen: argparse.Namespace) -> Row:
-    paths = chosen.data or [data_folder() / "duckling_time" / "time_en.jsonl"]
-    rows = [row for path in paths for row in _rows(path)]
-    if chosen.rows:
-        rows = [rows[number] for number in json.loads(chosen.rows.read_text())]
-    durations = [row for row in rows if "reference" not in row]
-    times = [row for row in rows if "reference" in row]
-    ours = _Tally("timex")
-    tallies = [ours]
-    _expert(times, durations, ours, chosen.locale)
-    for name, reader in _peers():
-        if reader is None:
-            print(f"{name}: not installed, left out")
-            continue
-        tally = _Tally(name)
-        for row in times:
-            _judge(row, reader, tally)
-        tallies.append(tally)
-    kinds = [kind for kind, _ in ours.kinds.most_common()]
-    _table(
-        ["", *[tally.name for tally in tallies], "rows"],
-        [
-            ["all", *[_share(tally.right, tally.total) for tally in tallies], ours.total],
-            *[[kind, *[_share(t.by_kind[kind], t.kinds[kind]) for t in tallies], ours.kinds[kind]] for kind in kinds],
-            ["p50 ms", *[f"{statistics.median(tally.seconds) * 1e3:.3f}" for tally in tallies], ""],
-            ["p95 ms", *[f"{_quantile(tally.seconds, 0.95) * 1e3:.3f}" for tally in tallies], ""],
-        ],
-    )
-    if chosen.wrong:
-        for row, answer in ours.wrong:
-            print(f"{row['text']!r}\n    expected {_expected_text(row)}\n    read as  {answer}")
-    return {
-        tally.name: {
-            "accuracy": tally.right / max(tally.total, 1),
-            "rows": tally.total,
-            "by_kind": {kind: tally.by_kind[kind] / tally.kinds[kind] for kind in tally.kinds},
-            "p50_ms": statistics.median(tally.seconds) * 1e3,
-            "p95_ms": _quantile(tally.seconds, 0.95) * 1e3,
-        }
-        for tally in tallies
-    }
-
-
-def _expert(times: list[Row], durations: list[Row], tally: _Tally, locale: str) -> None:
-    from expertd.experts.skills import timex
-
-    def reader(text: str, reference: datetime) -> Reading | None:
-        zone = _zone_of(reference)
-        try:
-            found = timex.resolve(text, reference.astimezone(zone), zone, locale)
-        except timex.TimeError:
-            return None
-        # A bare duration is no time.
-        best = next((each for each in found if each.duration is None), None)
-        if best is None:
-            return None
-        start, end = (each.replace(tzinfo=None) if each else None for each in (best.start, best.end))
-        return start, end, best.grain, best.is_interval
-
-    reader("tomorrow", datetime.fromisoformat("2013-02-12T04:30:00-02:00"))  # the grammar is built once
-    for row in times:
-        _judge(row, reader, tally)
-    for row in durations:
-        expected = row["expected"]
-        began = clock.perf_counter()
-        found = timex.find_duration(row["text"])
-        took = clock.perf_counter() - began
-        if expected is None:
-            tally.add(row, ["no duration"], str(found), found is None, took)
-        else:
-            whole = found is not None and found[1] == (0, len(row["text"]))
-            is_right = whole and found is not None and found[0] == timedelta(seconds=expected["seconds"])
-            tally.add(row, ["duration"], str(found), is_right, took)
-
-
-def _judge(row: Row, reader: Reader, tally: _Tally) -> None:
-    reference = datetime.fromisoformat(row["reference"])
-    began = clock.perf_counter()
-    found = reader(row["text"], reference)
-    took = clock.perf_counter() - began
-    answer = "no time" if found is None else f"{found[0] or '…'} .. {found[1] or '…'} {found[2]}"
-    expected = row["expected"]
-    if expected is None:
-        tally.add(row, ["no time"], answer, found is None, took)
-        return
-    value, low, high = (
-        datetime.fromisoformat(expected[key]) if expected.get(key) else None for key in ("value", "from", "to")
-    )
-    if value is not None:
-        # Some readers know no grain: theirs is empty, and only the beginning is compared.
-        is_right = found is not None and found[0] == value and found[2] in ("", expected["grain"]) and not found[3]
-        kind = "value"
-    else:
-        is_right = found is not None and found[:2] == (low, high) and found[2] in ("", expected["grain"])
-        kind = "interval" if low and high else "open interval"
-    tally.add(row, [kind, f"grain {expected['grain']}"], answer, is_right, took)
-
-
-def _zone_of(reference: datetime) -> ZoneInfo:
-    """The zone of a whole number of hours beside Greenwich; the tz database counts them westwards."""
-    offset = reference.utcoffset() or timedelta()
-    hours = round(offset.total_seconds() / 3600)
-    return ZoneInfo(f"Etc/GMT{-hours:+d}" if hours else "Etc/UTC")
-
-
-def _expected_text(row: Row) -> str:
-    expected = row["expected"]
-    if expected is None:
-        return "no time"
-    if "seconds" in expected:
-        return f"{expected['seconds']} s"
-    if expected.get("value"):
-        return f"{expected['value']} {expected['grain']}"
-    return f"{expected.get('from') or '…'} .. {expected.get('to') or '…'} {expected['grain']}"
-
-
-def _peers() -> list[tuple[str, Reader | None]]:
-    """Other readers of time, where they are installed. They know no grain and no interval."""
-    return [("dateparser", _dateparser()), ("parsedatetime", _parsedatetime())]
-
-
-def _dateparser() -> Reader | None:
-    try:
-        dateparser = importlib.import_module("dateparser")
-    except ImportError:
-        return None
-
-    def reader(text: str, reference: datetime) -> Reading | None:
-        settings = {"RELATIVE_BASE": reference.replace(tzinfo=None), "PREFER_DATES_FROM": "future"}
-        found = dateparser.parse(text, languages=["en"], settings=settings)
-        return (found.replace(tzinfo=None, microsecond=0), None, "", False) if found else None
-
-    return reader
-
-
-def _parsedatetime() -> Reader | None:
-    try:
-        parsedatetime = importlib.import_module("parsedatetime")
-    except ImportError:
-        return None
-    calendar = parsedatetime.Calendar()
-
-    def reader(text: str, reference: datetime) -> Reading | None:
-        found, status = calendar.parseDT(text, reference.replace(tzinfo=None))
-        return (found.replace(microsecond=0), None, "", False) if status else None
-
-    return reader
-
-
-def _share(right: int, total: int) -> str:
-    return f"{100 * right / total:.1f} %" if total else "-"
-
-
-def _quantile(values: list[float], level: float) -> float:
-    return sorted(values)[min(int(level * len(values)), len(values) - 1)]
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ It knows the contract and no terminal. `aio` has the same verbs for coroutines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 from expertd.v1 import assistant_pb2 as assistant
 
@@ -26,14 +27,16 @@ MAX_DOCUMENT_CHARACTERS = 1_000_000
 class About(TypedDict, total=False):
     """What may go with a request.
 
-    series: evenly spaced numbers, oldest first, NaN for a gap. document: the text itself, or the path of a UTF-8 file.
+    series: evenly spaced numbers, oldest first, NaN for a gap. document: the text itself, or the path of a UTF-8 file;
+    several for an expert that looks through them. schema: JSON Schema that the answer has to keep, JSON or a mapping.
     session: requests of one conversation share it. time_zone: IANA name; locale: BCP 47; without them, the machine's.
     local_only: this request never leaves the machine. priority: "background" where nobody waits for the answer; without
     it requests are interactive, and go first.
     """
 
     series: assistant.Series | Iterable[float]
-    document: assistant.Document | str | Path
+    document: assistant.Document | str | Path | Sequence[assistant.Document | str | Path]
+    schema: str | Mapping[str, Any]
     session: str
     time_zone: str
     locale: str
@@ -198,11 +201,15 @@ def _parts_of(
 
 
 def _input(text: str, about: About) -> assistant.Input:
-    series, document = about.get("series"), about.get("document")
+    series, given, schema = about.get("series"), about.get("document", ()), about.get("schema", "")
+    documents = [given] if isinstance(given, assistant.Document | str | Path) else given
+    first, *further = [document_message(document) for document in documents] or [None]
     return assistant.Input(
         text=checked_text(text),
         series=None if series is None else series_message(series),
-        document=None if document is None else document_message(document),
+        document=first,
+        further_documents=[document for document in further if document is not None],
+        schema=checked_text(schema if isinstance(schema, str) else json.dumps(schema), "the schema"),
     )
 
 

@@ -29,7 +29,14 @@ def input_options(command: F) -> F:
     options = (
         click.option("--series", metavar="FILE", help="Numbers: a CSV file, or - for standard input."),
         click.option("--column", default="", metavar="NAME", help="Which column.  [default: the first of numbers]"),
-        click.option("--file", metavar="FILE", help="A document: a text file, or - for standard input."),
+        click.option(
+            "--file",
+            "files",
+            multiple=True,
+            metavar="FILE",
+            help="A document: a text file, or - for standard input. May be repeated.",
+        ),
+        click.option("--schema", metavar="FILE", help="A JSON Schema that the answer has to keep."),
         click.option("--session", default="", metavar="NAME", help="Requests of one conversation share it."),
         click.option("--local-only", is_flag=True, help="Never leave this machine for this request."),
         click.option("--background", is_flag=True, help="Nobody waits for it: what somebody waits for goes first."),
@@ -151,15 +158,16 @@ def _about(
     *,
     series: str | None,
     column: str,
-    file: str | None,
+    files: tuple[str, ...],
+    schema: str | None,
     session: str,
     local_only: bool,
     background: bool,
 ) -> About:
-    if not text and series is None and file is None:
+    if not text and series is None and not files:
         raise click.UsageError("nothing to ask: give TEXT, --series or --file")
-    if series == "-" and file == "-":
-        raise click.UsageError("standard input is either the series or the document, not both")
+    if [series, schema, *files].count("-") > 1:
+        raise click.UsageError("standard input is one thing: the series, a document or the schema")
     if column and series is None:
         raise click.UsageError("--column chooses from a --series; give one")
     about = About(session=session, local_only=local_only)
@@ -171,12 +179,18 @@ def _about(
         for note in reading.notes:
             terminal.warn(f"expertctl: {note}", fg="yellow")
         about["series"] = reading.series
-    if file == "-":
-        with _opened(file) as stream:
-            about["document"] = document_from_bytes(stream.read(4_000_001), "")
-    elif file is not None:
-        about["document"] = document_message(Path(file))
+    if files:
+        about["document"] = [_document(file) for file in files]
+    if schema is not None:
+        about["schema"] = _document(schema).text
     return about
+
+
+def _document(file: str) -> assistant.Document:
+    if file != "-":
+        return document_message(Path(file))
+    with _opened(file) as stream:
+        return document_from_bytes(stream.read(4_000_001), "")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from .events import Broker, ExpertChangedEvent, FiredEvent
 from .explanation import TIERS, explanation
 from .reply import Reply, Routed
 from .request import Ask as Asked
+from .request import read_schema
 from .traces import Traces
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -133,6 +134,8 @@ class AssistantService(assistant_pb2_grpc.AssistantServicer):
             intent=intent,
             series=wire.series_from_proto(message.series) if message.HasField("series") else None,
             document=wire.document_from_proto(message.document) if message.HasField("document") else None,
+            further=tuple(map(wire.document_from_proto, message.further_documents)),
+            schema=read_schema(message.schema),
             session=context.session,
             app=context.app,
             local_only=context.local_only,

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
+import json
 import logging
 import os
 import time
@@ -160,9 +161,10 @@ def _messages(query: Query) -> Any:
         f"It is {query.now:%A, %d %B %Y, %H:%M} ({query.zone.key}); the user's language is {query.locale}."
     )
     request = [query.text] if query.text else []
-    if query.document is not None:
-        request.append(f"{query.document.name or 'The document'}:\n\n{query.document.text}")
-    elif query.payload and query.payload not in query.text:
+    request += [f"{document.name or 'The document'}:\n\n{document.text}" for document in query.documents]
+    if query.schema is not None:
+        request.append(f"Answer with JSON alone that keeps this JSON Schema: {json.dumps(query.schema)}")
+    if query.document is None and query.payload and query.payload not in query.text:
         request.append(query.payload)
     if query.series is not None:
         values = ", ".join(f"{value:.6g}" for value in query.series.values[-_MOST_SERIES_VALUES:])

@@ -302,6 +302,8 @@ class Engine:
             payload=payload,
             series=ask.series,
             document=ask.document,
+            further=ask.further,
+            schema=ask.schema,
             locale=ask.locale,
             session=ask.session,
         )

@@ -223,7 +223,7 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
     pressure = Pressure()
     fleet: Fleet[RouteIndex] = Fleet(
         store,
-        Host(config.state_dir, config.database, scheduler, _now),
+        Host(config.state_dir, config.database, scheduler, _now, trunk.encode),
         loaders={
             "forecast": forecast.load,
             "gguf": gguf_loader(workers, models, nursery),

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 
 from expertd.experts.errors import QueryError
-from expertd.experts.values import Document, Query, Series
+from expertd.experts.values import Document, Json, Query, Series
 
 from .config import LimitsConfig
+
+MAX_FURTHER_DOCUMENTS = 63
+MAX_SCHEMA_CHARACTERS = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Ask:
     intent: str = ""
     series: Series | None = None
     document: Document | None = None
+    further: tuple[Document, ...] = ()
+    schema: Mapping[str, Json] | None = None
     session: str = ""
     app: str = ""
     local_only: bool = False
@@ -39,6 +46,8 @@ def check(ask: Ask, limits: LimitsConfig) -> None:
     _check_text(ask.text, "input.text", limits.max_text_chars, "send long texts as a document")
     if ask.document is not None:
         _check_text(ask.document.text, "input.document.text", limits.max_document_chars, "send it in parts")
+    if ask.further:
+        _check_further(ask, limits.max_document_chars)
     if ask.series is not None:
         _check_series(ask.series, limits.max_series_points)
 
@@ -56,6 +65,64 @@ def _check_text(text: str, field: str, most_chars: int, way_out: str) -> None:
             reason="NUL_IN_TEXT",
             field=field,
         )
+
+
+def _check_further(ask: Ask, most_chars: int) -> None:
+    field = "input.further_documents"
+    if ask.document is None:
+        raise QueryError(
+            f"{field}: {len(ask.further)} without a first one; the first goes into input.document",
+            reason="DOCUMENT_MISSING",
+            field=field,
+        )
+    if len(ask.further) > MAX_FURTHER_DOCUMENTS:
+        raise QueryError(
+            f"{field}: {len(ask.further)} documents; at most {MAX_FURTHER_DOCUMENTS} are read beside the first: ask "
+            "about some of them at a time",
+            reason="TOO_MANY_DOCUMENTS",
+            field=field,
+        )
+    whole = len(ask.document.text) + sum(len(document.text) for document in ask.further)
+    if whole > most_chars:
+        raise QueryError(
+            f"the documents have {whole:,} characters together; at most {most_chars:,} are read: ask about some of "
+            "them at a time",
+            reason="TEXT_TOO_LONG",
+            field=field,
+        )
+    for number, document in enumerate(ask.further):
+        _check_text(document.text, f"{field}[{number}].text", most_chars, "send it in parts")
+
+
+def read_schema(text: str) -> Mapping[str, Json] | None:
+    """A JSON Schema as it came; None for "". Which keywords it may hold, the expert that fills it in knows.
+
+    Raises: QueryError where it is no JSON object, or a long one.
+    """
+    if not text:
+        return None
+    if len(text) > MAX_SCHEMA_CHARACTERS:
+        raise QueryError(
+            f"input.schema: {len(text):,} characters; at most {MAX_SCHEMA_CHARACTERS:,} are read: ask for fewer fields",
+            reason="SCHEMA_TOO_LONG",
+            field="input.schema",
+        )
+    try:
+        schema = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as error:
+        raise QueryError(
+            f"input.schema: no JSON ({error}); give a JSON Schema, an object like "
+            '{"type": "object", "properties": {"name": {"type": "string"}}}',
+            reason="BAD_SCHEMA",
+            field="input.schema",
+        ) from None
+    if not isinstance(schema, dict):
+        raise QueryError(
+            f"input.schema: {text[:40]!r} is no JSON object; a JSON Schema is one",
+            reason="BAD_SCHEMA",
+            field="input.schema",
+        )
+    return schema
 
 
 def _check_series(series: Series, most_points: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -183,6 +184,8 @@ def query_to_worker(query: Query, *, vector: bool = False) -> worker_pb2.WorkerA
             text=query.text,
             series=None if query.series is None else series_to_proto(query.series),
             document=None if query.document is None else document_to_proto(query.document),
+            further_documents=map(document_to_proto, query.further),
+            schema="" if query.schema is None else json.dumps(query.schema),
         ),
         intent=query.intent,
         payload=query.payload or "",
@@ -212,6 +215,8 @@ def query_from_worker(request: worker_pb2.WorkerAnswerRequest) -> Query:
         payload=request.payload or None,
         series=series_from_proto(request.input.series) if request.input.HasField("series") else None,
         document=document_from_proto(request.input.document) if request.input.HasField("document") else None,
+        further=tuple(map(document_from_proto, request.input.further_documents)),
+        schema=json.loads(request.input.schema) if request.input.schema else None,
         locale=request.locale or "en",
         session=request.session,
         vector=np.frombuffer(request.vector, "<f4") if request.vector else None,

@@ -110,7 +110,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     name: Name
     version: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-    kind: Literal["linear", "onnx", "gguf", "forecast", "skill", "remote"]
+    kind: Literal["linear", "tagger", "onnx", "gguf", "forecast", "skill", "remote"]
     summary: Annotated[str, msgspec.Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f]*$")]
     licence: Licence
     resources: Resources

@@ -44,6 +44,8 @@ class QueryFields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     intent: str = ""
     payload: str | None = None
     document: str | None = None
+    further: list[str] = []
+    schema: dict[str, Any] | None = None
     now: str = "2026-03-02T09:00:00+00:00"
     zone: str = "UTC"
     series: list[float | None] | SeriesFields | None = None
@@ -98,6 +100,8 @@ def to_query(golden: Golden) -> Query:
         payload=fields.payload,
         series=_series(fields.series),
         document=None if fields.document is None else Document(fields.document),
+        further=tuple(map(Document, fields.further)),
+        schema=fields.schema,
         locale=fields.locale,
         rehearsal=True,
     )

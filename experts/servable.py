@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from .values import Outcome, Query
+from .values import FloatArray, Outcome, Query
 
 if TYPE_CHECKING:
     from .bundle import Bundle
@@ -45,18 +45,24 @@ class Servable(Protocol):
         """Lets go of everything. Called once, after the last answer."""
 
 
+# Sentences → float32 (n, 384), unit length.
+Encode = Callable[[Sequence[str]], Awaitable[FloatArray]]
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """What an expert may reach beside its bundle.
 
     state: the folder for files that outlive a version. database: the SQLite file, for tables of the expert's own,
-    named after it. scheduler: durable jobs. clock: the present as an aware datetime.
+    named after it. scheduler: durable jobs. clock: the present as an aware datetime. encode: the trunk: sentences →
+    float32 (n, 384), unit length; about a millisecond each, off the event loop where they are many.
     """
 
     state: Path
     database: Path
     scheduler: Scheduler
     clock: Callable[[], datetime]
+    encode: Encode
 
 
 # Raises BundleError when the bundle cannot be served as this kind, UnavailableError when its weights are not there yet.

@@ -54,7 +54,8 @@ class Query:
     """One request to one expert.
 
     text: as typed. payload: what the request is about, where it was set apart from the instruction
-    ("is this spam: …" → "…"). intent: as the router decided; "" when the expert was named. now: aware.
+    ("is this spam: …" → "…"). further: documents beside the first. schema: JSON Schema that the answer has to keep.
+    intent: as the router decided; "" when the expert was named. now: aware.
     vector: float32 (384,), unit length, the trunk's encoding of `subject`, for servables that ask for it.
     rehearsal: answer as usual, but let nothing take effect (golden examples, shadowing).
     earlier: where the request is a part of a compound one, the parts before it, in order. reference: the word in `text`
@@ -68,6 +69,8 @@ class Query:
     payload: str | None = None
     series: Series | None = None
     document: Document | None = None
+    further: tuple[Document, ...] = ()
+    schema: Mapping[str, Json] | None = None
     locale: str = "en"
     session: str = ""
     vector: FloatArray | None = None
@@ -75,6 +78,11 @@ class Query:
     earlier: tuple[Earlier, ...] = ()
     reference: str = ""
     antecedent: int = -1
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """All that came with the request, in order."""
+        return self.further if self.document is None else (self.document, *self.further)
 
     @property
     def subject(self) -> str:

@@ -3,15 +3,17 @@ of its own."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -22,6 +24,8 @@ import pytest
 
 from expertd.experts.bundle import seal
 from expertd.experts.disk import Disk
+from expertd.experts.schedule import Scheduler
+from expertd.experts.servable import Encode, Host
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -158,6 +162,28 @@ def trunk_root() -> Path:
     if not is_prepared(state):
         subprocess.run([sys.executable, "-m", "expertd.distill.trunk", "--out", str(state)], check=True)
     return state
+
+
+@pytest.fixture(scope="session")
+def encode(trunk_root: Path) -> Encode:
+    """The trunk, as experts are given it."""
+    from expertd.router.encoder import Encoder
+
+    encoder = Encoder.open(trunk_root)
+
+    async def with_the_trunk(sentences: Sequence[str]) -> Any:
+        return await asyncio.to_thread(encoder.encode, sentences)
+
+    return with_the_trunk
+
+
+@pytest.fixture
+async def host(tmp_path: Path, encode: Encode) -> AsyncIterator[Host]:
+    """What an expert may reach beside its bundle, in a folder of this test's own."""
+    scheduler = Scheduler(tmp_path / "expertd.db")
+    await scheduler.start()
+    yield Host(tmp_path, tmp_path / "expertd.db", scheduler, lambda: datetime.now(UTC), encode)
+    await scheduler.stop()
 
 
 @dataclass

@@ -88,7 +88,7 @@ class House:
         self.adapting = asyncio.Event()
         self.adapting.set()
         self.adaptations = 0
-        host = Host(folder, folder / "expertd.db", Scheduler(folder / "expertd.db"), lambda: UTC_NOW)
+        host = Host(folder, folder / "expertd.db", Scheduler(folder / "expertd.db"), lambda: UTC_NOW, self.encode)
         self.fleet: Fleet[tuple[str, ...]] = Fleet(
             self.store,
             host,

@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,8 @@ from expertd.experts.errors import BundleError, QueryError, StoreError, Unavaila
 from expertd.experts.gate import Comparison, Report, examine
 from expertd.experts.golden import Golden
 from expertd.experts.kinds import forecast, linear, skill
-from expertd.experts.schedule import Scheduler
-from expertd.experts.servable import Emit, Host
+from expertd.experts.servable import Emit, Encode, Host
 from expertd.experts.values import Abstention, Answer, Outcome, Query, Structured
-from expertd.router.encoder import Encoder
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = sorted([*(ROOT / "experts" / "bundles").iterdir(), *(ROOT / "bundles").iterdir()])
@@ -548,24 +545,14 @@ def test_a_report_reads_as_one_line() -> None:
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
-async def test_every_shipped_bundle_passes_beside_itself(folder: Path, tmp_path: Path, trunk_root: Path) -> None:
+async def test_every_shipped_bundle_passes_beside_itself(folder: Path, host: Host, encode: Encode) -> None:
     loaders = {"linear": linear.load, "skill": skill.load, "forecast": forecast.load}
     bundle = open_bundle(folder)
     if bundle.manifest.kind not in loaders:
         pytest.skip("it needs a model of gigabytes")
-    encoder = Encoder.open(trunk_root) if bundle.manifest.kind == "linear" else None
-
-    async def with_the_trunk(sentences: Sequence[str]) -> Any:
-        assert encoder is not None
-        return await asyncio.to_thread(encoder.encode, sentences)
-
-    scheduler = Scheduler(tmp_path / "expertd.db")
-    await scheduler.start()
-    host = Host(tmp_path, tmp_path / "expertd.db", scheduler, lambda: datetime.now(UTC))
     load: Any = loaders[bundle.manifest.kind]
     candidate, baseline = await load(bundle, host), await load(bundle, host)
     golden = bundle.golden()
-    report = await examine(candidate, bundle, baseline=baseline, held_out=golden, encode=with_the_trunk, margin=0.0)
+    report = await examine(candidate, bundle, baseline=baseline, held_out=golden, encode=encode, margin=0.0)
     assert report.golden == len(golden)
     assert report.held_out == Comparison(rows=len(golden), right=len(golden), baseline=len(golden))
-    await scheduler.stop()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,7 +14,6 @@ from expertd.experts.bundle import Bundle, open_bundle, seal
 from expertd.experts.errors import BundleError, ExpertError
 from expertd.experts.golden import check, to_query
 from expertd.experts.kinds import skill
-from expertd.experts.schedule import Scheduler
 from expertd.experts.servable import Host
 from expertd.experts.skills import system
 from expertd.experts.skills.registry import SKILLS
@@ -25,14 +23,6 @@ SHIPPED = Path(__file__).resolve().parent.parent / "experts" / "bundles"
 NAMES = sorted(SKILLS)
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=BERLIN)
-
-
-@pytest.fixture
-async def host(tmp_path: Path) -> AsyncIterator[Host]:
-    scheduler = Scheduler(tmp_path / "expertd.db")
-    await scheduler.start()
-    yield Host(tmp_path, tmp_path / "expertd.db", scheduler, lambda: datetime.now(UTC))
-    await scheduler.stop()
 
 
 def sealed(name: str, folder: Path) -> Bundle:

@@ -41,14 +41,18 @@ class RouteRequest(_message.Message):
     def __init__(self, text: _Optional[str] = ..., explain: _Optional[bool] = ...) -> None: ...
 
 class Input(_message.Message):
-    __slots__ = ("text", "series", "document")
+    __slots__ = ("text", "series", "document", "further_documents", "schema")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     SERIES_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    FURTHER_DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
     text: str
     series: Series
     document: Document
-    def __init__(self, text: _Optional[str] = ..., series: _Optional[_Union[Series, _Mapping]] = ..., document: _Optional[_Union[Document, _Mapping]] = ...) -> None: ...
+    further_documents: _containers.RepeatedCompositeFieldContainer[Document]
+    schema: str
+    def __init__(self, text: _Optional[str] = ..., series: _Optional[_Union[Series, _Mapping]] = ..., document: _Optional[_Union[Document, _Mapping]] = ..., further_documents: _Optional[_Iterable[_Union[Document, _Mapping]]] = ..., schema: _Optional[str] = ...) -> None: ...
 
 class Series(_message.Message):
     __slots__ = ("values", "start", "step", "name")
