@@ -9,10 +9,10 @@ import argparse
 import json
 import sys
 
-from . import experts_time
+from . import experts_command, experts_time
 from .report import OUT, Row, report
 
-SUBCOMMANDS = (experts_time,)
+SUBCOMMANDS = (experts_time, experts_command)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -54,8 +54,8 @@ PRESENCE_S = 1.0
 PRESENT = 0.5
 # Nor does a person ask for more at once.
 AT_ONCE = 8
-# So many in line are a flood, or so many in a second that are not light, for a flood may stand before the door; and for
-# so long after it was last seen.
+# So many in line are a flood, or so many a second: of a flood before the door few are in line, and its apps seem to
+# rest. And for so long after it was last seen.
 FLOOD = 32
 FLOOD_PER_S = 250.0
 FLOOD_S = 1.0
@@ -101,8 +101,8 @@ class Admission:
         self._passed = [0, 0, 0]
         self._virtual = 0.0
         self._crowd_from = 0.0
-        # Requests that are not light, in a second of late.
-        self._crowd_per_s = self._crowd_seen = 0.0
+        # Requests in a second, of late, and when the last one came.
+        self._per_s = self._arrived = 0.0
         self._flood_until = 0.0
         self._busy = busy or thread_busy_s
         self._look(clock())
@@ -140,11 +140,10 @@ class Admission:
             self._about[app.name] = now + ABOUT_S
         elif rank == CROWDING:
             self._about.pop(app.name, None)
-        if rank != LIGHT:
-            self._crowd_per_s = self._crowd_per_s * math.exp((self._crowd_seen - now) / FLOOD_S) + 1 / FLOOD_S
-            self._crowd_seen = now
-            if self._crowd_per_s >= FLOOD_PER_S or sum(each.waiting for each in self._lines.values()) >= FLOOD:
-                self._flood_until = now + FLOOD_S
+        self._per_s = self._per_s * math.exp((self._arrived - now) / FLOOD_S) + 1 / FLOOD_S
+        self._arrived = now
+        if self._per_s >= FLOOD_PER_S or sum(each.waiting for each in self._lines.values()) >= FLOOD:
+            self._flood_until = now + FLOOD_S
         if self._calm_at:
             self._calm_at = min(now + CALM_S, self._calm_latest)
         elif now < self._flood_until and now - self._looked > LOOK_S:

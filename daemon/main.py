@@ -30,7 +30,7 @@ from expertd.experts.edits import Edits
 from expertd.experts.errors import StoreError
 from expertd.experts.fleet import Fleet, VersionStatus
 from expertd.experts.fleet import Limits as FleetLimits
-from expertd.experts.kinds import forecast, linear, skill
+from expertd.experts.kinds import forecast, linear, skill, tagger
 from expertd.experts.memory import default_budget
 from expertd.experts.models import Models
 from expertd.experts.schedule import Scheduler
@@ -153,6 +153,9 @@ async def _run(config: Config, began: float) -> int:
         server, engine, events = starting.result()
         # What is here now stays: the collector need not look through it again, at the start or amid a request.
         gc.freeze()
+        # Every collection stops the loop, and with a thousand requests in flight for 30 ms: seldom, and with little left
+        # to do, since hardly anything here goes in circles.
+        gc.set_threshold(50_000, 10, 10)
         gc.enable()
         log.info("ready on %s after %.2f s", config.socket, time.time() - began)
         supervisor.ready(f"ready on {config.socket}")
@@ -230,6 +233,7 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
             "linear": linear.load,
             "onnx": onnx_loader(workers, nursery),
             "skill": skill.load,
+            "tagger": tagger.load,
         },
         slow=_loads_slowly,
         encode=trunk.encode,

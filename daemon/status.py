@@ -41,8 +41,19 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -
         packed = any_pb2.Any()
         packed.Pack(detail)
         status.details.append(packed)
-    await context.abort(code, message, ((DETAILS_KEY, status.SerializeToString()),))
+    try:
+        await context.abort(code, message, ((DETAILS_KEY, status.SerializeToString()),))
+    except grpc.aio.AbortError as aborted:
+        # Not by a callback of the context, which would be a circle of its own.
+        asyncio.get_running_loop().call_later(1.0, _forget, aborted)
+        raise
     raise AssertionError("abort returns to nobody")
+
+
+def _forget(aborted: grpc.aio.AbortError) -> None:
+    """The call keeps the error, and the error's traceback the call: what a flood's refusals left in such circles, the
+    garbage collector would take away all at once, while everybody waits."""
+    aborted.__traceback__ = aborted.__context__ = None
 
 
 def _meaning(error: Exception) -> tuple[grpc.StatusCode, str, list[Message]]:

@@ -192,6 +192,29 @@ async def test_a_flood_leaves_the_loop_free_for_a_moment_while_an_app_that_rests
     await bench.through()
 
 
+async def test_a_flood_before_the_door_is_known_by_how_many_come_in_a_second() -> None:
+    bench = hall(concurrent=4, crowd_share=0.25)
+    for app in ("desk", *(f"crowd-{number}" for number in range(10))):
+        await bench.rest(app)
+    await bench.ask("desk")
+    await bench.leave("desk")
+    # Of those at the door one is taken in after the other, so that none is here for long, and nobody waits in line.
+    for turn in range(1200):
+        bench.busy += 0.001
+        await bench.ask(f"crowd-{turn % 10}")
+        if not any(bench.inside.values()):
+            break
+        await bench.leave(f"crowd-{turn % 10}", 0.001)
+    else:
+        pytest.fail("they are taken in as fast as they come, and the desk waits behind them at the door")
+    for number in range(20):
+        await bench.ask(f"crowd-{number % 10}")
+    assert not any(bench.inside.values()), "first all that stand there are let in to the line"
+    await bench.pass_time(module.CALM_S)
+    assert any(bench.inside.values())
+    await bench.through()
+
+
 async def test_a_crowd_that_is_alone_is_not_held_back() -> None:
     bench = hall(concurrent=4)
     for _ in range(4):
