@@ -54,10 +54,9 @@ PRESENCE_S = 1.0
 PRESENT = 0.5
 # Nor does a person ask for more at once.
 AT_ONCE = 8
-# So many in line are a flood, or so many a second: of a flood before the door few are in line, and its apps seem to
-# rest. And for so long after it was last seen.
+# So many in line are a flood, or so many that came since the loop was last looked at, if it has had no rest meanwhile: of
+# a flood before the door few are in line. And for so long after it was last seen.
 FLOOD = 32
-FLOOD_PER_S = 250.0
 FLOOD_S = 1.0
 # For so long after its last request a light app is about.
 ABOUT_S = 5.0
@@ -101,8 +100,6 @@ class Admission:
         self._passed = [0, 0, 0]
         self._virtual = 0.0
         self._crowd_from = 0.0
-        # Requests in a second, of late, and when the last one came.
-        self._per_s = self._arrived = 0.0
         self._flood_until = 0.0
         self._busy = busy or thread_busy_s
         self._look(clock())
@@ -140,15 +137,18 @@ class Admission:
             self._about[app.name] = now + ABOUT_S
         elif rank == CROWDING:
             self._about.pop(app.name, None)
-        self._per_s = self._per_s * math.exp((self._arrived - now) / FLOOD_S) + 1 / FLOOD_S
-        self._arrived = now
-        if self._per_s >= FLOOD_PER_S or sum(each.waiting for each in self._lines.values()) >= FLOOD:
+        self._came += 1
+        if sum(each.waiting for each in self._lines.values()) >= FLOOD:
             self._flood_until = now + FLOOD_S
         if self._calm_at:
             self._calm_at = min(now + CALM_S, self._calm_latest)
-        elif now < self._flood_until and now - self._looked > LOOK_S:
+        elif now - self._looked > LOOK_S:
             if self._restless(now):
-                self._calm_at, self._calm_latest = now + CALM_S, now + LONGEST_BREATH_S
+                if self._came >= FLOOD:
+                    self._flood_until = now + FLOOD_S
+                # What passes for light may be a flood whose apps are here for a moment each, and at the door for long.
+                if now < self._flood_until and (not self._about or self._light_s > LIGHT_SHARE * (now - self._looked)):
+                    self._calm_at, self._calm_latest = now + CALM_S, now + LONGEST_BREATH_S
             self._look(now)
         if why := self._full(app, rank):
             app.leaves(place.priority, now)
@@ -284,14 +284,11 @@ class Admission:
         return running < max(self._places - 1, 1)
 
     def _restless(self, now: float) -> bool:
-        """Whether the loop has had no rest since it was last looked at, though what is known to crowd is held back."""
-        since_s = now - self._looked
-        if self._busy() - self._busy_s <= (1 - AT_REST) * since_s:
-            return False
-        return not self._about or self._light_s > LIGHT_SHARE * since_s
+        """Whether the loop has had no rest since it was last looked at."""
+        return self._busy() - self._busy_s > (1 - AT_REST) * (now - self._looked)
 
     def _look(self, now: float) -> None:
-        self._looked, self._busy_s, self._light_s = now, self._busy(), 0.0
+        self._looked, self._busy_s, self._light_s, self._came = now, self._busy(), 0.0, 0
 
     def _light_about(self, now: float) -> bool:
         for name, until in list(self._about.items()):
