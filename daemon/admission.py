@@ -54,8 +54,8 @@ PRESENCE_S = 1.0
 PRESENT = 0.5
 # Nor does a person ask for more at once.
 AT_ONCE = 8
-# So many in line are a flood, or so many that came since the loop was last looked at, if it has had no rest meanwhile: of
-# a flood before the door few are in line. And for so long after it was last seen.
+# So many in line are a flood; or so many that came since the loop was last looked at, if it has had no rest meanwhile:
+# of a flood before the door few are in line. And for so long after it was last seen.
 FLOOD = 32
 FLOOD_S = 1.0
 # For so long after its last request a light app is about.

@@ -84,6 +84,15 @@ class Checks:
             message=f"{len(slots) - len(absent)} of {len(slots)} serve",
             remedy="" if len(absent) < len(slots) else "install one: expertctl install FOLDER",
         )
+        # Several experts run on one model: what all of them lack is said once.
+        lacking: dict[str, list[str]] = {}
+        for name in sorted(name for name, absence in absent.items() if absence.reason == "NO_MODEL"):
+            lacking.setdefault(str(absent[name]).removeprefix(f"{name} needs "), []).append(name)
+        for what, names in lacking.items():
+            if len(names) > 1:
+                together = f"{', '.join(names)} need {what}"
+                yield Check(name=f"{len(names)} experts", level=Check.LEVEL_NOTE, message=together)
+                absent = {name: absence for name, absence in absent.items() if name not in names}
         for name, absence in sorted(absent.items()):
             failed = absence.reason == "FAILED"
             yield Check(

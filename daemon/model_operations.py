@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from expertd.experts.bundle import BaseModel
-from expertd.experts.errors import FleetError, QueryError
+from expertd.experts.errors import ExpertError, FleetError, QueryError
 from expertd.experts.fleet import Fleet
 from expertd.experts.models import Models
 from expertd.router.index import RouteIndex
 from expertd.v1 import fleet_pb2 as pb
 
 from .titan import Titan
+
+log = logging.getLogger(__name__)
 
 
 class ModelOperations:
@@ -71,13 +74,20 @@ class ModelOperations:
     async def _wake(self, model: BaseModel, before: Path | None) -> None:
         """Serves the experts that waited for the model, and those that run on the file `before`, on the present one.
 
-        Raises: ExpertError when the model is there and they fail.
+        Raises: ExpertError when the model is there and one of them fails: the first; the others serve all the same.
         """
+        problem: ExpertError | None = None
         changed = self._models.path(model) != before
         for name, slot in list(self._fleet.view.slots.items()):
             base = slot.bundle.manifest.model
             if base is not None and base.name == model.name:
-                await asyncio.shield(self._serve_anew(name, changed))
+                try:
+                    await asyncio.shield(self._serve_anew(name, changed))
+                except ExpertError as error:
+                    log.warning("%s does not serve on %s: %s", name, model.name, error)
+                    problem = problem or error
+        if problem is not None:
+            raise problem
 
     async def _serve_anew(self, name: str, changed: bool) -> None:
         if changed:

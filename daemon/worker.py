@@ -263,13 +263,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _text_model(options: argparse.Namespace, manifest: Mapping[str, Any]) -> Model:
-    from expertd.experts.kinds.gguf import TextModel, read_parameters
+    from expertd.experts.kinds.gguf import TextModel
+    from expertd.experts.kinds.prompting import ADAPTER, read_parameters
 
     confine(max(_let(options.memory_mb), options.model.stat().st_size + _SPARE_TEXT_BYTES))
     return TextModel(
         options.model,
-        read_parameters(manifest.get("parameters", {}), bundle=options.bundle.name),
+        read_parameters(manifest.get("parameters", {}), options.bundle, bundle=options.bundle.name),
         name=options.name,
+        adapter=adapter if (adapter := options.bundle / ADAPTER).is_file() else None,
         context_tokens=options.context_tokens,
         max_tokens=options.max_tokens,
         threads=options.threads,

@@ -15,7 +15,7 @@ import psutil
 
 from expertd.experts.bundle import BaseModel, Bundle
 from expertd.experts.errors import BundleError, UnavailableError
-from expertd.experts.kinds import gguf, onnx
+from expertd.experts.kinds import onnx, prompting
 from expertd.experts.models import Models
 from expertd.experts.servable import Emit, Host, Loader, Servable
 from expertd.experts.values import Outcome, Query
@@ -52,7 +52,7 @@ def gguf_loader(settings: WorkerSettings, models: Models, nursery: Nursery | Non
         model = bundle.manifest.model
         if model is None:
             raise BundleError(f"{bundle}: expert.toml: no [model]; kind gguf names the base model it runs on")
-        gguf.read_parameters(bundle.manifest.parameters, bundle=str(bundle))
+        prompting.read_parameters(bundle.manifest.parameters, bundle.path, bundle=str(bundle))
         present = models.find(model)
         if present is None:
             raise no_model(bundle.manifest.name, model)
