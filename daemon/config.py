@@ -70,7 +70,7 @@ class TrunkConfig(Struct, frozen=True, kw_only=True):
 class RouterConfig(Struct, frozen=True, kw_only=True):
     """reject_in_scope: the share of requests that an expert could answer, but that may be sent away."""
 
-    reject_in_scope: Share = 0.05
+    reject_in_scope: Share = 0.08
 
 
 class ExpertsConfig(Struct, frozen=True, kw_only=True):

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..servable import Host
 from ..values import Outcome, Query
 from .calculator import Calculator
+from .chance import Chance
 from .clock import Clock
+from .dates import Dates
+from .extract_summary import ExtractSummary
+from .keywords import Keywords
+from .lists import Lists
+from .notes import Notes
+from .search import Search
 from .system import System
 from .timers import Timers
+from .units import Units
 
 
 class Skill(Protocol):
@@ -24,11 +32,27 @@ class Skill(Protocol):
         """
 
 
+@runtime_checkable
+class Closes(Protocol):
+    """A skill that holds files open."""
+
+    def close(self) -> None:
+        """Lets go of them; called from a thread, after the last answer."""
+
+
 SKILLS: Mapping[str, Callable[[Host], Skill]] = MappingProxyType(
     {
         "calculator": lambda host: Calculator(),
         "clock": lambda host: Clock(),
+        "dates": lambda host: Dates(),
+        "extract-summary": lambda host: ExtractSummary(host.encode),
+        "keywords": lambda host: Keywords(host.encode),
+        "lists": lambda host: Lists(host),
+        "notes": lambda host: Notes(host),
+        "random": lambda host: Chance(),
+        "search": lambda host: Search(host.encode),
         "system": lambda host: System(),
         "timers": lambda host: Timers(host.scheduler),
+        "units": lambda host: Units(),
     }
 )

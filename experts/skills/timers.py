@@ -162,6 +162,9 @@ class Timers:
             day = named_day(asked)
             if day is not None:
                 chosen = [item for item in items if item.due is not None and day[0] <= item.due < day[1]]
+            elif find_name(asked.text, time_spans(asked)):
+                # "The pasta timer" is one of them; a name that none has leaves all of them to be told.
+                chosen = single_out(items, asked) or items
         slots: dict[str, Json] = {"items": [item.slots() for item in chosen], "count": len(chosen)}
         action = Action(f"{asked.kind or 'timer'}s.listed", slots)
         if not chosen:
