@@ -41,8 +41,8 @@ from expertd.experts.skills.words import content_stems
 from expertd.experts.values import Answer, Document, Outcome, Query
 from expertd.router.encoder import Encoder
 
-from .report import ROOT, Row, data_folder, open_encoder, print_table, read_rows, trunk_folder
-from .swap_peers import _installed
+from .peers import installed
+from .report import Row, data_folder, open_encoder, print_table, read_rows, trunk_folder
 
 PEERS = ("yake", "rake-nltk", "summa", "sumy", "rank-bm25", "setuptools<81")
 PHRASES, SENTENCES = 10, 3
@@ -112,7 +112,7 @@ def _peers(chosen: argparse.Namespace, task: str, rows: Sequence[Row], count: in
     if chosen.no_peers:
         return {}
     try:
-        python = _installed(ROOT / "build" / "peers-documents", PEERS)
+        python = installed("documents", PEERS)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
         print(f"peers are left out: {error}")
         return {}

@@ -14,10 +14,8 @@ import hashlib
 import json
 import math
 import re
-import shutil
 import statistics
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +27,8 @@ from expertd.experts.skills.measure_numbers import OutOfRangeError
 from expertd.experts.skills.measure_units import Unit, pieces_of, units_at
 from expertd.experts.skills.measures import find_quantities
 
-from .report import ROOT, Row, data_folder, print_table, read_rows
+from .peers import installed
+from .report import Row, data_folder, print_table, read_rows
 
 REGION = "US"
 PEERS = ("pint", "quantulum3")
@@ -222,7 +221,7 @@ json.dump(answers, sys.stdout)
 def _peers(rows: Sequence[Row]) -> dict[str, tuple[list[Found], list[float]]]:
     """By name; {} where they cannot be installed."""
     try:
-        python = _installed(ROOT / "build" / "peers-units")
+        python = installed("units", PEERS)
         done = subprocess.run(
             [str(python), "-c", _SCRIPT], input=json.dumps([row["text"] for row in rows]), capture_output=True,
             text=True, check=True, timeout=1800,
@@ -234,14 +233,3 @@ def _peers(rows: Sequence[Row]) -> dict[str, tuple[list[Found], list[float]]]:
         name: ([[(None, value, unit) for value, unit in found] for found in answers], seconds)
         for name, (answers, seconds) in json.loads(done.stdout).items()
     }
-
-
-def _installed(home: Path) -> Path:
-    python, done = home / "bin" / "python", home / "installed"
-    if not done.exists():
-        shutil.rmtree(home, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PEERS]
-        subprocess.run(command, check=True, timeout=600)
-        done.touch()
-    return python

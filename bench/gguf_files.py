@@ -3,10 +3,11 @@
 A chain model is a small llama whose attention and feed-forward weights are zero: what it says next depends on the last
 token alone. Its embeddings and output matrix chain the given words one after the other, so what it says is known in
 advance: after any prompt it says the words, in order, and stops (or starts again). Its size is free: the zeros are
-computed with like any other weight, which makes a model as slow as a test needs it. A random model has the shape and
-the quantisation of a real one, and says random words: for memory and speed alone.
+computed with like any other weight, which makes a model as slow as a test needs it. An adapter (LoRA) has it begin with
+another of its words. A random model has the shape and the quantisation of a real one, and says random words: for memory
+and speed, and for what must hold whatever a model says.
 
-    python -m bench.gguf_files FILE [--endless] [--dim 64] [--layers 2] [--random]
+    python -m bench.gguf_files FILE [--endless] [--dim 64] [--layers 2] [--random | --adapter WORD]
 """
 
 from __future__ import annotations
@@ -87,6 +88,28 @@ def write_chain_model(
         writer.add_tensor(f"blk.{layer}.ffn_norm.weight", np.ones(dim, dtype=np.float32))
     writer.add_tensor("output_norm.weight", np.ones(dim, dtype=np.float32))
     writer.add_tensor("output.weight", output)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def write_adapter(
+    path: Path, opening: str, words: Sequence[str] = WORDS, *, dim: int = 64, architecture: str = "llama"
+) -> Path:
+    """Writes a LoRA for the chain model of these words and this `dim`: with it, the answer begins with `opening`."""
+    vocabulary, _ = _vocabulary(words)
+    down, up = np.zeros((1, dim), dtype=np.float32), np.zeros((len(vocabulary), 1), dtype=np.float32)
+    # Stronger than the usual successor's pull, weaker than that of a word on its own.
+    down[0, 0], up[_chain(words)[list(words).index(opening)], 0] = 1.0, 0.8 * _PULL
+
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_string(gguf.Keys.General.TYPE, "adapter")
+    writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
+    writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, 1.0)
+    writer.add_tensor("output.weight.lora_a", down)
+    writer.add_tensor("output.weight.lora_b", up)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -266,9 +289,12 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--random", action="store_true", help="the shape of a real model of 1.5 billion weights")
+    parser.add_argument("--adapter", metavar="WORD", help="an adapter for the small one, which then begins with WORD")
     arguments = parser.parse_args()
     if arguments.random:
         path = write_random_model(arguments.file)
+    elif arguments.adapter:
+        path = write_adapter(arguments.file, arguments.adapter, dim=arguments.dim)
     else:
         path = write_chain_model(arguments.file, endless=arguments.endless, dim=arguments.dim, layers=arguments.layers)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

@@ -4,7 +4,7 @@
 
 experts: 25 of kind linear and 25 of kind onnx, of plausible sizes with random weights, beside the shipped ones. What
 they take is the difference of two starts of one daemon, without them and with them, the router fitted for both; each
-is asked once before. swaps: random ones of those 50 get new versions, by Install. text: the shipped text expert on a
+is asked once before. swaps: random ones of those 50 get new versions, by Install. text: the shipped expert chat on a
 GGUF of the shape of its own model, random weights, beside plain llama-cpp-python in turns.
 
 Without a name all three run. What does not run keeps its earlier figures.
@@ -343,14 +343,18 @@ def text_model(turns: int, figures: dict[str, Any], notes: list[str]) -> None:
     settings = f"[text]\nthreads = {THREADS}\nmax_tokens = {ANSWER_TOKENS}\ncontext_tokens = 4096\n"
     with house(settings) as built:
         with running(built) as stubs:
+            # Others on the same model would each be examined on it, and share its pages.
+            for name, expert in listed(stubs).items():
+                if expert.kind == "gguf" and name != "chat":
+                    stubs.fleet.Remove(fleet_pb2.RemoveRequest(name=name), timeout=60)
             stubs.fleet.AdoptModel(model_parts(), timeout=300)
         with running(built) as stubs, process() as pool:
-            wait_for(lambda: int(listed(stubs)["text"].serving_version > 0), 1)
+            wait_for(lambda: int(listed(stubs)["chat"].serving_version > 0), 1)
             warm = [load_s(stubs) for _ in range(3)]
             cold = [load_s(stubs, built) for _ in range(2)]
             answer(stubs, REQUEST.format("umbrella"))
-            worker = Memory.of(listed(stubs)["text"].worker_pid)
-            claimed = listed(stubs)["text"].resident_bytes
+            worker = Memory.of(listed(stubs)["chat"].worker_pid)
+            claimed = listed(stubs)["chat"].resident_bytes
             rows = []
             for turn in range(turns):
                 request = REQUEST.format(TOPICS[turn])
@@ -405,17 +409,17 @@ def model_parts() -> Iterator[fleet_pb2.AdoptModelRequest]:
 
 
 def load_s(stubs: Stubs, cold: House | None = None) -> float:
-    """Seconds from the order to load the text expert until it serves. cold: the house whose model leaves the page
+    """Seconds from the order to load the expert until it serves. cold: the house whose model leaves the page
     cache first, as far as the kernel lets it."""
-    version = listed(stubs)["text"].serving_version or 1
-    stubs.fleet.Unload(fleet_pb2.UnloadRequest(name="text"), timeout=60)
+    version = listed(stubs)["chat"].serving_version or 1
+    stubs.fleet.Unload(fleet_pb2.UnloadRequest(name="chat"), timeout=60)
     if cold is not None:
         for path in (cold.folder / "state" / "models").glob("*.gguf"):
             with path.open("rb") as file:
                 os.fsync(file.fileno())
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     began = time.monotonic()
-    stubs.fleet.Promote(fleet_pb2.PromoteRequest(name="text", version=version), timeout=300)
+    stubs.fleet.Promote(fleet_pb2.PromoteRequest(name="chat", version=version), timeout=300)
     return time.monotonic() - began
 
 
@@ -426,7 +430,7 @@ def answer(stubs: Stubs, request: str) -> Said:
         if part.delta and not first:
             first = time.perf_counter() - began
         if part.HasField("answer"):
-            if part.answer.expert != "text":
+            if part.answer.expert != "chat":
                 raise SystemExit(f"{request!r} went to {part.answer.expert or 'nobody'}: {part.answer.text}")
             return Said(part.answer.generated.generated_tokens, time.perf_counter() - began, first)
     raise SystemExit(f"{request!r}: no answer")
@@ -438,7 +442,10 @@ def plain_answer(request: str) -> Said:
     manifest = _text_parameters()
     began, first, tokens = time.perf_counter(), 0.0, 0
     for part in llama.create_chat_completion(
-        [{"role": "system", "content": manifest["prompts"]["chat"]["system"]}, {"role": "user", "content": request}],
+        [
+            {"role": "system", "content": manifest["prompts"]["write"]["system"].replace("{length}", "")},
+            {"role": "user", "content": request},
+        ],
         max_tokens=ANSWER_TOKENS,
         stream=True,
         **{name: manifest[name] for name in ("temperature", "top_p", "min_p", "repeat_penalty")},
@@ -465,7 +472,7 @@ def _plain() -> tuple[Any, float]:
 def _text_parameters() -> dict[str, Any]:
     import tomllib
 
-    manifest = tomllib.loads((ROOT / "experts" / "bundles" / "text" / "expert.toml").read_text("utf-8"))
+    manifest = tomllib.loads((ROOT / "experts" / "bundles" / "chat" / "expert.toml").read_text("utf-8"))
     parameters: dict[str, Any] = manifest["parameters"]
     return parameters
 

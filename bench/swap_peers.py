@@ -14,12 +14,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import os
 import random
-import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -33,11 +30,11 @@ import httpx2
 import numpy as np
 
 from .callers import process
-from .report import ROOT
+from .peers import installed, plain_environment
 
 BLOCK_S = 12.0
 BETWEEN_SWAPS_S = 0.2
-INSTALL_TIMEOUT_S, START_TIMEOUT_S, CALL_TIMEOUT_S = 420.0, 90.0, 10.0
+START_TIMEOUT_S, CALL_TIMEOUT_S = 90.0, 10.0
 DIMENSIONS = 384
 NEAR_S = 0.25
 
@@ -77,7 +74,7 @@ def measure() -> tuple[dict[str, Any], list[str]]:
         ("ray", ("ray[serve]",), ray_serve),
     ):
         try:
-            python = _installed(ROOT / "build" / f"peers-{name}", packages)
+            python = installed(name, packages)
             with tempfile.TemporaryDirectory(prefix=f"peer-{name}-") as folder, start(python, Path(folder)) as peer:
                 figures |= {f"{name}_{key}": value for key, value in _compare(peer).items()}
         except (OSError, RuntimeError, subprocess.SubprocessError, httpx2.HTTPError) as error:
@@ -87,23 +84,6 @@ def measure() -> tuple[dict[str, Any], list[str]]:
                 f"{name}: {len(peer.models)} models of a {DIMENSIONS} × 2 product, {peer.per_second:g} calls a second"
             )
     return figures, notes
-
-
-def _installed(home: Path, packages: Sequence[str]) -> Path:
-    """The interpreter of an environment that has these. Raises: RuntimeError, SubprocessError, OSError."""
-    python, done = home / "bin" / "python", home / "installed"
-    if not done.exists():
-        shutil.rmtree(home, ignore_errors=True)
-        print(f"  installing {' '.join(packages)}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
-        pip = subprocess.run(
-            command, env=_environment(), timeout=INSTALL_TIMEOUT_S, capture_output=True, text=True, check=False
-        )
-        if pip.returncode:
-            raise RuntimeError(f"it cannot be installed: {pip.stderr[-400:]}")
-        done.touch()
-    return python
 
 
 # --- The load and its judgement --------------------------------------------------------------------------------------
@@ -198,7 +178,7 @@ def _running(command: Sequence[str], folder: Path, **environment: str) -> Iterat
         running = subprocess.Popen(
             command,
             cwd=folder,
-            env={**_environment(), **environment},
+            env={**plain_environment(), **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -213,11 +193,6 @@ def _running(command: Sequence[str], folder: Path, **environment: str) -> Iterat
         except subprocess.TimeoutExpired:
             running.kill()
             running.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Ours, without the way to our own packages."""
-    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
 
 
 def _free_port() -> int:

@@ -75,6 +75,16 @@ def found(fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Foun
     return look
 
 
+async def test_a_model_that_several_experts_lack_is_told_once(fleet: Fleet, found: Found) -> None:
+    for name in ("title", "chat"):
+        absence = UnavailableError(f"{name} needs the model tiny: pull it", reason="NO_MODEL")
+        fleet.view.slots[name] = SimpleNamespace(version=1, absence=absence, servable=None)
+    checks = await found()
+    assert checks["2 experts"].message == "chat, title need the model tiny: pull it"
+    assert not {"expert chat", "expert title"} & set(checks)
+    assert checks["experts"].message == "1 of 3 serve"
+
+
 async def test_the_memory_of_experts_is_told_beside_their_budget(fleet: Fleet, found: Found) -> None:
     memory = (await found())["memory"]
     assert memory.level == Check.LEVEL_OK

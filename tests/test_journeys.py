@@ -379,12 +379,12 @@ def test_an_adopted_model_summarises_and_a_killed_worker_comes_back(
     notes.write_text("We met on Monday. The roof leaks. Ana calls the roofer.\n")
     daemon.expertctl("models", "adopt", str(small_model))
     summary = answer_of(daemon, "ask", "summarise this", "--file", str(notes))
-    assert summary["expert"] == "text"
+    assert summary["expert"] == "summarise"
     assert summary["text"].startswith("Here is a short answer")
     streamed = daemon.expertctl("ask", "summarise this", "--file", str(notes)).stdout
     assert streamed.startswith("Here is a short answer")
 
-    shown = json.loads(daemon.expertctl("show", "text", "--json").stdout)["expert"]
+    shown = json.loads(daemon.expertctl("show", "summarise", "--json").stdout)["expert"]
     pid = int(shown["worker_pid"])
     assert pid != daemon.process.pid
     os.kill(pid, signal.SIGKILL)
@@ -442,9 +442,11 @@ def test_a_worker_killed_mid_stream_fails_its_own_caller_alone(start_daemon: Any
     from bench.gguf_files import write_slow_model
     from expertd.client import UnavailableError
 
-    daemon = start_daemon()
+    daemon = start_daemon("[text]\nmax_tokens = 64\n")
+    for name in ("chat", "extract", "rewrite", "title", "translate"):
+        daemon.expertctl("remove", name)  # the model takes its time over each expert's examples
     daemon.expertctl("models", "adopt", str(write_slow_model(tmp_path / "slow.gguf")))
-    pid = int(json.loads(daemon.expertctl("show", "text", "--json").stdout)["expert"]["worker_pid"])
+    pid = int(json.loads(daemon.expertctl("show", "summarise", "--json").stdout)["expert"]["worker_pid"])
     with Client(daemon.socket) as client:
         stream = client.stream("summarise this: We met on Monday, and the roof leaks again.")
         for part in stream:

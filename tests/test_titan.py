@@ -31,11 +31,12 @@ from starlette.responses import FileResponse, JSONResponse, Response, StreamingR
 from starlette.routing import Route
 
 from bench.gguf_files import write_chain_model, write_slow_model
+from expertd.daemon.model_operations import ModelOperations
 from expertd.daemon.operations import FleetService
 from expertd.daemon.peers import Patience
 from expertd.daemon.titan import Titan, TitanSettings
 from expertd.experts.bundle import BaseModel
-from expertd.experts.errors import QueryError, StoreError, UnavailableError
+from expertd.experts.errors import BundleError, QueryError, StoreError, UnavailableError
 from expertd.experts.models import Models
 from expertd.experts.values import Answer, Document, Query, Text
 from expertd.v1 import fleet_pb2 as pb
@@ -501,6 +502,39 @@ class OneExpert:
 
     async def retry(self, _: str) -> None:
         self.told.append("retry")
+
+
+class Several(OneExpert):
+    """Of three experts on one model, the second cannot serve on it."""
+
+    def __init__(self, model: BaseModel) -> None:
+        super().__init__(model)
+        slot = self.view.slots.pop("text")
+        self.view.slots.update(dict.fromkeys(("chat", "extract", "title"), slot))
+
+    async def retry(self, name: str) -> None:
+        self.told.append(name)
+        if name == "extract":
+            raise BundleError("extract 1: golden.jsonl line 1: missing")
+
+
+async def test_one_expert_that_fails_on_a_model_keeps_no_other_from_serving(
+    files: dict[str, Path], tmp_path: Path
+) -> None:
+    own = files["slow"].read_bytes()
+    fleet: Any = Several(Hub(files["large"]).model)
+    no_titan: Any = None
+
+    async def handed_over() -> AsyncIterator[pb.AdoptModelRequest]:
+        yield pb.AdoptModelRequest(file=pb.AdoptModelRequest.File(size_bytes=len(own)))
+        yield pb.AdoptModelRequest(data=own)
+
+    operations = ModelOperations(fleet, Models.open(tmp_path), no_titan)
+    with pytest.raises(BundleError, match="extract 1"):
+        await operations.adopt(handed_over())
+    assert [name for name in fleet.told if name != "unload"] == ["chat", "extract", "title"]
+    (listed,) = operations.list()
+    assert list(listed.experts) == ["chat", "extract", "title"]
 
 
 async def test_an_adopted_model_is_shown_as_such_and_gives_way_to_the_one_that_is_pulled(

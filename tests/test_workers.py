@@ -29,7 +29,7 @@ import pytest
 import pytest_asyncio
 from onnx import TensorProto, helper
 
-from bench.gguf_files import write_chain_model, write_slow_model
+from bench.gguf_files import write_adapter, write_chain_model, write_random_model, write_slow_model
 from bench.onnx_files import save, write_bundle
 from expertd.daemon import wire, worker
 from expertd.daemon.nursery import Nursery
@@ -335,20 +335,16 @@ async def test_a_deadline_that_passes_frees_the_model(serve: Maker, slow: Path) 
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_the_shipped_bundle_passes_its_examples_on_any_model(runtime: Path, chain: Path, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "experts" / "bundles" / "text", tmp_path / "text")
-    bundle = seal(tmp_path / "text")
+@pytest.mark.parametrize("name", ["chat", "extract", "rewrite", "summarise", "title", "translate"])
+async def test_the_shipped_bundles_pass_their_examples_on_any_model(
+    name: str, runtime: Path, nursery: Nursery, chain: Path, tmp_path: Path
+) -> None:
+    bundle = open_bundle(ROOT / "experts" / "bundles" / name)
     models = Models.open(tmp_path / "models")
     adopt(models, bundle, chain)
-    servable = await gguf_loader(WorkerSettings(runtime, threads=1), models)(bundle, NO_HOST)
+    servable = await gguf_loader(WorkerSettings(runtime, threads=1), models, nursery)(bundle, NO_HOST)
     try:
-        answer = await servable.answer(query("hello"), ignore)
-        assert isinstance(answer, Answer)
-        assert isinstance(answer.result, Text)
-        assert bundle.manifest.model is not None
-        present = models.find(bundle.manifest.model)
-        assert present is not None
-        assert answer.result.model == present.title == f"{present.name} (adopted, {present.sha256[:8]})"
+        assert len(bundle.golden()) >= 10
         for example in bundle.golden():
             outcome: Answer | Abstention | QueryError
             try:
@@ -356,8 +352,70 @@ async def test_the_shipped_bundle_passes_its_examples_on_any_model(runtime: Path
             except QueryError as error:
                 outcome = error
             assert check(outcome, example.expect) is None
+            if isinstance(outcome, Answer) and isinstance(outcome.result, Text):
+                assert bundle.manifest.model is not None
+                present = models.find(bundle.manifest.model)
+                assert present is not None
+                assert outcome.result.model == present.title == f"{present.name} (adopted, {present.sha256[:8]})"
     finally:
         await servable.close()
+
+
+async def test_one_model_serves_all_shipped_text_experts() -> None:
+    named = [open_bundle(ROOT / "experts" / "bundles" / name).manifest.model for name in ("chat", "extract", "title")]
+    assert named[0] is not None
+    assert named == [named[0]] * 3
+
+
+async def test_a_schema_travels_to_the_worker_and_data_back(runtime: Path, nursery: Nursery, tmp_path: Path) -> None:
+    bundle = open_bundle(ROOT / "experts" / "bundles" / "extract")
+    models = Models.open(tmp_path / "models")
+    shape = {"layers": 2, "dim": 256, "feed_forward": 256, "heads": 8, "heads_kv": 2, "vocabulary": 600}
+    adopt(models, bundle, write_random_model(tmp_path / "random.gguf", **shape))
+    servable = await gguf_loader(WorkerSettings(runtime, threads=1), models, nursery)(bundle, NO_HOST)
+    schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}}, "required": ["name"]}
+    try:
+        heard = Heard()
+        answer = await servable.answer(query("read it", document=Document("Ana."), schema=schema), heard)
+        assert isinstance(answer, Answer)
+        assert isinstance(answer.result, Structured)
+        assert list(answer.result.data) == ["name"]
+        assert heard.pieces == [answer.text]
+        assert json.loads(answer.text) == answer.result.data
+        with pytest.raises(QueryError, match="pattern") as caught:
+            await servable.answer(query("read it", document=Document("Ana."), schema=schema | {"pattern": "a"}), ignore)
+        assert (caught.value.reason, caught.value.field) == ("BAD_SCHEMA", "input.schema")
+    finally:
+        await servable.close()
+
+
+async def test_a_bundles_adapter_is_applied_by_its_worker(
+    runtime: Path, nursery: Nursery, chain: Path, tmp_path: Path
+) -> None:
+    bundle = make_text_bundle(tmp_path / "text-1", chain)
+    write_adapter(bundle.path / "adapter.gguf", "small", WORDS)
+    bundle = seal(bundle.path)
+    models = Models.open(tmp_path / "models")
+    hand_over(models, bundle, chain)
+    servable = await gguf_loader(WorkerSettings(runtime, threads=1), models, nursery)(bundle, NO_HOST)
+    try:
+        answer = await servable.answer(query("hello"), ignore)
+        assert isinstance(answer, Answer)
+        assert answer.text == "small model and no thought."
+    finally:
+        await servable.close()
+
+
+async def test_an_adapter_of_another_model_keeps_its_expert_from_serving_and_says_why(
+    runtime: Path, nursery: Nursery, chain: Path, tmp_path: Path
+) -> None:
+    bundle = make_text_bundle(tmp_path / "text-1", chain)
+    write_adapter(bundle.path / "adapter.gguf", "small", WORDS, architecture="qwen2")
+    bundle = seal(bundle.path)
+    models = Models.open(tmp_path / "models")
+    hand_over(models, bundle, chain)
+    with pytest.raises(UnavailableError, match=r"no adapter of this model.*arch mismatch"):
+        await gguf_loader(WorkerSettings(runtime, threads=1), models, nursery)(bundle, NO_HOST)
 
 
 # --- Dying -----------------------------------------------------------------------------------------------------------

@@ -7,98 +7,31 @@ of that process, of queues or of the wire.
 from __future__ import annotations
 
 import codecs
+import ctypes
 import functools
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BundleError, QueryError, UnavailableError
-from ..values import Abstention, Answer, Outcome, Query, Text
+from ..values import Abstention, Outcome, Query
+from . import prompting, sampling
+from .prompting import Brief, TextParameters
+from .replies import Filling, Piece, Reply, StopWords
 
 if TYPE_CHECKING:
     import llama_cpp
 
 _SPARE_TOKENS = 8  # for marks that a template adds between a cut text and what follows
-_CHARACTERS_PER_TOKEN = 12  # hardly any text has longer tokens on average: what is beyond is not even counted
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 # For models that bring no template of their own.
 _PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['content'] }}\n\n{% endfor %}"
     "{% if add_generation_prompt %}Answer:\n{% endif %}"
 )
-
-
-# --- What a bundle says of it ----------------------------------------------------------------------------------------
-
-
-class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one intent is put to the model.
-
-    long: what becomes of a text that does not fit the context. "cut": its beginning is read; "join": it is worked on
-    part by part and the answers stand one after the other; "merge": each part is answered, then the answers together
-    are. min_words: a typed request of fewer words that carries no text beside it is asked what it is about.
-    """
-
-    system: str
-    long: Literal["cut", "join", "merge"] = "cut"
-    max_tokens: int = 512
-    min_words: int = 0
-
-
-class TextParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table [parameters] of a bundle of kind gguf.
-
-    prompts: per intent; default: the intent of a request that names none. template: Jinja, instead of the model's
-    own. stop: strings that end an answer and are not part of it. max_parts: of a long text, what is beyond is left out.
-    """
-
-    prompts: dict[str, Prompt]
-    default: str
-    template: str = ""
-    stop: tuple[str, ...] = ()
-    temperature: float = 0.4
-    top_p: float = 0.9
-    min_p: float = 0.05
-    repeat_penalty: float = 1.05
-    max_parts: int = 8
-
-    def __post_init__(self) -> None:
-        if self.default not in self.prompts:
-            raise ValueError(f"default = {self.default!r} is none of the prompts {', '.join(sorted(self.prompts))}")
-        if not 0 <= self.temperature <= 2 or self.max_parts < 1 or "" in self.stop:
-            raise ValueError("temperature is between 0 and 2, max_parts at least 1, and no stop string empty")
-        for name, prompt in self.prompts.items():
-            if not 1 <= prompt.max_tokens <= 32768:
-                raise ValueError(f"prompts.{name}: max_tokens is {prompt.max_tokens}; it is between 1 and 32768")
-
-
-def read_parameters(parameters: Mapping[str, Any], *, bundle: str) -> TextParameters:
-    """Checks a manifest's [parameters].
-
-    Raises: BundleError.
-    """
-    try:
-        return msgspec.convert(parameters, TextParameters)
-    except msgspec.ValidationError as error:
-        raise BundleError(f"{bundle}: expert.toml [parameters]: {error}") from None
-
-
-# --- The model -------------------------------------------------------------------------------------------------------
-
-
-class Piece(NamedTuple):
-    """A piece of generated text; the last one says why it ended (stop, length, cancelled) and counts."""
-
-    text: str
-    finish: str = ""
-    prompt_tokens: int = 0
-    generated_tokens: int = 0
 
 
 class TextModel:
@@ -110,16 +43,22 @@ class TextModel:
         parameters: TextParameters,
         *,
         name: str,
+        adapter: Path | None = None,
         context_tokens: int = 4096,
         max_tokens: int = 512,
         threads: int = 2,
     ) -> None:
-        """Loads it. name: what answers say they come from. max_tokens: of one answer, whatever a prompt allows.
+        """Loads it. name: what answers say they come from. adapter: a LoRA (Hu et al., 2021) as GGUF, applied to it.
+        max_tokens: of one answer, whatever a prompt allows.
 
-        Raises: UnavailableError (BAD_MODEL) when llama.cpp cannot load the file.
+        Raises: UnavailableError BAD_MODEL when llama.cpp cannot load the file, BAD_ADAPTER when the adapter is not one
+        of this model; BundleError when the grammar is none.
         """
         import llama_cpp
         from llama_cpp.llama_chat_format import Jinja2ChatFormatter
+
+        if any(prompt.fills_in for prompt in parameters.prompts.values()):
+            import jsonschema  # noqa: F401  what an answer will need: where it is missing, that is told now
 
         self._lib = llama_cpp
         self._name = name
@@ -137,10 +76,21 @@ class TextModel:
                 f"{name}: {file.name} is no model that llama.cpp can load ({detail}); pull or adopt it again",
                 reason="BAD_MODEL",
             ) from None
+        if adapter is not None:
+            complaints.clear()
+            if not _adapt(self._llama, adapter):
+                raise UnavailableError(
+                    f"{name}: {adapter.name} is no adapter of this model ({'; '.join(complaints)}); pull the model that"
+                    " the bundle names, or bring an adapter that was trained on this one",
+                    reason="BAD_ADAPTER",
+                )
         llama_cpp.llama_set_abort_callback(self._llama.ctx, self._abort, None)
         # Beyond what it was trained on, a model rambles.
         self._window: int = min(self._llama.n_ctx(), llama_cpp.llama_model_n_ctx_train(self._llama.model))
         self._vocabulary: Any = llama_cpp.llama_model_get_vocab(self._llama.model)
+        sampling.constrain(self._llama, self._vocabulary)
+        if parameters.grammar and (problem := self._misread(parameters.grammar)):
+            raise BundleError(f"{name}: expert.toml [parameters]: grammar is no GBNF that llama.cpp reads ({problem})")
         bos, eos = self._llama.token_bos(), self._llama.token_eos()
         self._formatter = Jinja2ChatFormatter(
             template=parameters.template or self._llama.metadata.get("tokenizer.chat_template", _PLAIN_TEMPLATE),
@@ -158,23 +108,14 @@ class TextModel:
 
         Raises: QueryError when the request leaves no room to answer.
         """
-        intent = query.intent or self._parameters.default
-        prompt = self._parameters.prompts.get(intent)
-        if prompt is None:
-            known = ", ".join(sorted(self._parameters.prompts))
-            raise QueryError(
-                f"{self._name}: no intent {intent!r}; there are {known}", reason="UNKNOWN_INTENT", field="intent"
-            )
-        prompt = msgspec.structs.replace(prompt, max_tokens=min(prompt.max_tokens, self._max_tokens))
-        instruction, subject = _set_apart(query)
-        bare = query.document is None and not instruction
-        if not subject.strip() or (bare and len(subject.split()) < prompt.min_words):
-            return Abstention(
-                f"What should I {intent}? Write it after a colon, or give a document.", code="needs_input"
-            )
+        brief = prompting.brief(self._parameters, query, name=self._name, max_tokens=self._max_tokens)
+        if isinstance(brief, Abstention):
+            return brief
         self._cancelled = cancelled
         try:
-            return _Reply(self, prompt, instruction, emit).answer(subject)
+            if brief.schema is not None:
+                return Filling(self, brief, brief.schema, emit).answer()
+            return Reply(self, brief, emit).answer()
         finally:
             self._cancelled = _never
 
@@ -195,37 +136,50 @@ class TextModel:
         """Tokens in it."""
         return len(self._tokens(text, special=False))
 
-    def room(self, prompt: Prompt, instruction: str) -> int:
-        """Tokens of subject that fit beside this prompt and its answer.
+    def room(self, brief: Brief) -> int:
+        """Tokens of subject that fit beside the rest of the brief and its answer.
 
         Raises: QueryError when hardly any do.
         """
-        frame = len(self._prompt_tokens(prompt, instruction, ""))
-        answer = min(prompt.max_tokens, self._window // 2)
+        frame = len(self._prompt_tokens(brief, ""))
+        answer = min(brief.max_tokens, self._window // 2)
         room = self._window - frame - answer - _SPARE_TOKENS
         if room < self._window // 8:
+            what = "the instruction takes" if brief.schema is None else "the instruction and the schema take"
             raise QueryError(
-                f"{self._name}: the instruction takes {frame} of the {self._window} tokens that this model reads at"
-                " once; say it shorter, or put the long part into a document",
+                f"{self._name}: {what} {frame} of the {self._window} tokens that this model reads at once; say it"
+                " shorter, or put the long part into a document",
                 reason="INSTRUCTION_TOO_LONG",
                 field="input.text",
             )
         return room
 
-    def generate(self, prompt: Prompt, instruction: str, subject: str) -> Iterator[Piece]:
-        """Pieces as they come, at least one."""
-        tokens = self._prompt_tokens(prompt, instruction, subject)
+    def generate(self, brief: Brief, subject: str) -> Iterator[Piece]:
+        """Pieces as they come, at least one. subject: in the place of the brief's."""
+        from llama_cpp.llama_grammar import LlamaGrammar
+
+        tokens = self._prompt_tokens(brief, subject)
         parameters = self._parameters
+        grammar = parameters.grammar
+        if brief.schema is not None:
+            grammar = brief.schema.grammar
+            if problem := self._misread(grammar):
+                raise QueryError(
+                    f"schema: llama.cpp does not read its grammar ({problem}); ask for less at a time",
+                    reason="BAD_SCHEMA",
+                    field="input.schema",
+                )
         stream = self._llama.generate(
             tokens,
             temp=parameters.temperature,
             top_p=parameters.top_p,
             min_p=parameters.min_p,
             repeat_penalty=parameters.repeat_penalty,
+            grammar=LlamaGrammar.from_string(grammar) if grammar else None,
         )
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        decoder = AsGrammarsRead() if grammar else codecs.getincrementaldecoder("utf-8")("replace")
         stops = StopWords(parameters.stop)
-        limit = min(prompt.max_tokens, self._window - len(tokens))
+        limit = min(brief.max_tokens, self._window - len(tokens))
         for generated in range(limit):
             token = self._next(stream)
             if token is None:
@@ -254,9 +208,19 @@ class TextModel:
                 return None
             raise
 
-    def _prompt_tokens(self, prompt: Prompt, instruction: str, subject: str) -> list[int]:
+    def _misread(self, grammar: str) -> str:
+        """Why llama.cpp does not read the grammar; "": it does. The binding would go on with what is none."""
+        complaints, _ = _listen()
+        complaints.clear()
+        sampler = self._lib.llama_sampler_init_grammar(self._vocabulary, grammar.encode(), b"root")
+        if not sampler:
+            return "; ".join(complaints) or "it does not say why"
+        self._lib.llama_sampler_free(sampler)
+        return ""
+
+    def _prompt_tokens(self, brief: Brief, subject: str) -> list[int]:
         """The template's marks become control tokens; what people wrote never does, whatever it looks like."""
-        written = (prompt.system, f"{instruction}\n\n{subject}" if instruction else subject)
+        written = (brief.system, f"{brief.instruction}\n\n{subject}" if brief.instruction else subject)
         marks = ("\x02system\x03", "\x02request\x03")
         messages: Any = [{"role": role, "content": mark} for role, mark in zip(("system", "user"), marks, strict=True)]
         try:
@@ -279,114 +243,35 @@ class TextModel:
         return self._llama.tokenize(text.encode("utf-8", errors="replace"), add_bos=False, special=special)
 
 
-class _Reply:
-    """One answer in the making: cuts or splits what is too long, counts, passes the pieces on."""
+class AsGrammarsRead(codecs.IncrementalDecoder):
+    """Bytes as llama.cpp's grammars read them, which take more for UTF-8 than is: "\\xc0\\xa2" for a quotation mark.
 
-    def __init__(self, model: TextModel, prompt: Prompt, instruction: str, emit: Callable[[str], None]) -> None:
-        self._model = model
-        self._prompt = prompt
-        self._instruction = instruction
-        self._emit = emit
-        self._said: list[str] = []
-        self._prompt_tokens = 0
-        self._generated_tokens = 0
+    A text that is read in another way than it was constrained is not the text that the grammar let pass.
+    """
 
-    def answer(self, subject: str) -> Answer:
-        room = self._model.room(self._prompt, self._instruction)
-        long = self._prompt.long
-        # A translation is about as long as its original: a part must leave its answer the room.
-        limit = min(room, self._prompt.max_tokens * 3 // 4) if long == "join" else room
-        parts, share = self._parts(subject, limit, 1 if long == "cut" else self._model.max_parts)
-        finish = "stop"
-        if long == "merge":
-            while len(parts) > 1 and finish != "cancelled":
-                answers = []
-                for part in parts:
-                    piece, finish = self._generate(part, emit=False)
-                    answers.append(piece)
-                    if finish == "cancelled":
-                        break
-                # Answers as long as their parts would never come down to one: the second half of each is let go.
-                merged, _ = self._parts("\n\n".join(answers), room, max(1, len(parts) // 2))
-                parts = merged
-        if finish != "cancelled":
-            for number, part in enumerate(parts):
-                if number:
-                    self._say("\n\n")
-                _, finish = self._generate(part, emit=True)
-                if finish == "cancelled":
-                    break
-        text = "".join(self._said)
-        if share < 1 and finish != "cancelled":
-            self._say(
-                f"\n\n(The text is longer than this model reads: this covers the first {max(1, int(share * 100))} %.)"
-            )
-        result = Text(text, finish, self._model.name, self._prompt_tokens, self._generated_tokens)
-        return Answer("".join(self._said), result)
+    def __init__(self) -> None:
+        super().__init__()
+        self._held = b""
 
-    def _generate(self, subject: str, *, emit: bool) -> tuple[str, str]:
-        """The text and why it ended."""
-        said, finish = "", ""
-        for piece in self._model.generate(self._prompt, self._instruction, subject):
-            # Models open with a blank or a line break as often as not.
-            shown = piece.text if said else piece.text.lstrip()
-            said += shown
-            if emit and shown:
-                self._say(shown)
-            finish = piece.finish
-            self._prompt_tokens += piece.prompt_tokens
-            self._generated_tokens += piece.generated_tokens
-        return said, finish
-
-    def _say(self, piece: str) -> None:
-        self._said.append(piece)
-        self._emit(piece)
-
-    def _parts(self, text: str, limit: int, count: int) -> tuple[list[str], float]:
-        """At most `count` parts of at most `limit` tokens, cut between sentences, and the share of the text in them."""
-        readable = text[: limit * count * _CHARACTERS_PER_TOKEN]
-        whole = max(1, len(text))
-        parts, start, end, used = [], 0, 0, 0
-        for unit_end in _unit_ends(readable, self._model.count, limit):
-            tokens = self._model.count(readable[end:unit_end])
-            if used + tokens > limit and end > start:
-                parts.append(readable[start:end])
-                if len(parts) == count:
-                    return parts, end / whole
-                start, used = end, 0
-            end, used = unit_end, used + tokens
-        parts.append(readable[start:end])
-        return parts, end / whole
-
-
-class StopWords:
-    """Cuts a stream of text before the first stop word, holding back only what could be the beginning of one."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self._words = tuple(words)
-        self._held = ""
-        self.met = False
-
-    def push(self, piece: str) -> str:
-        """What may be passed on by now."""
-        if self.met:
-            return ""
-        text = self._held + piece
-        found = min((at for word in self._words if (at := text.find(word)) >= 0), default=-1)
-        if found >= 0:
-            self.met, self._held = True, ""
-            return text[:found]
-        longest = max((len(word) for word in self._words), default=1) - 1
-        kept = next(
-            (n for n in range(min(longest, len(text)), 0, -1) if any(w.startswith(text[-n:]) for w in self._words)), 0
-        )
-        self._held = text[len(text) - kept :]
-        return text[: len(text) - kept]
-
-    def rest(self) -> str:
-        """What was held back, once nothing follows."""
-        held, self._held = self._held, ""
-        return held
+    def decode(self, data: bytes, final: bool = False) -> str:  # type: ignore[override]
+        data = self._held + data
+        letters, start = [], 0
+        while start < len(data):
+            lead = data[start]
+            length = 1 if lead < 0xC0 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
+            if start + length > len(data):
+                if final:
+                    letters.append("\ufffd")
+                    start = len(data)
+                break
+            code = lead if length == 1 else lead & 0xFF >> length + 1
+            for byte in data[start + 1 : start + length]:
+                code = code << 6 | byte & 0x3F
+            sound = code < 0xD800 or 0xE000 <= code < 0x110000
+            letters.append(chr(code) if sound and not 0x80 <= lead < 0xC0 else "\ufffd")
+            start += length
+        self._held = data[start:]
+        return "".join(letters)
 
 
 _LOG_ERROR = 4  # GGML_LOG_LEVEL_ERROR
@@ -438,6 +323,21 @@ def _open(file: Path, context_tokens: int, threads: int) -> llama_cpp.Llama:
             return load(llama_cpp.GGML_TYPE_F16)
 
 
+def _adapt(llama: llama_cpp.Llama, file: Path) -> bool:
+    """Applies an adapter; whether it is one of this model.
+
+    Not by the binding's own argument for it: that would have every weight of the model in memory of its own.
+    """
+    import llama_cpp
+
+    adapter = llama_cpp.llama_adapter_lora_init(llama.model, str(file).encode())
+    if not adapter:
+        return False
+    # It is freed with the model.
+    adapters = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(adapter)
+    return bool(llama_cpp.llama_set_adapters_lora(llama.ctx, adapters, 1, (ctypes.c_float * 1)(1.0)) == 0)
+
+
 @contextmanager
 def _weights_as_they_lie() -> Iterator[None]:
     """While a model loads: its weights stay mapped, in the order that the file has.
@@ -464,29 +364,3 @@ def _weights_as_they_lie() -> Iterator[None]:
 
 def _never() -> bool:
     return False
-
-
-def _set_apart(query: Query) -> tuple[str, str]:
-    """The instruction and what it is about; without a document or a payload the request is its own subject."""
-    if query.document is None and query.payload is None:
-        return "", query.text
-    instruction = query.text
-    if query.payload and query.document is None:
-        instruction = instruction.replace(query.payload, " ")
-    return instruction.strip(" \t\n:;,-–—\"'"), query.subject
-
-
-def _unit_ends(text: str, count: Callable[[str], int], limit: int) -> Iterator[int]:
-    """Offsets after each sentence; after each bit of at most `limit` tokens where a sentence is longer than that."""
-    start = 0
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    for end in [*ends, len(text)]:
-        while end > start:
-            # Every halving leaves a blank at the end where there is one.
-            step = min(end, start + limit * _CHARACTERS_PER_TOKEN)
-            while count(text[start:step]) > limit and step - start > 1:
-                middle = (start + step) // 2
-                blank = text.rfind(" ", start + 1, middle)
-                step = blank + 1 if blank > start else middle
-            yield step
-            start = step
