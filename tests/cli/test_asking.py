@@ -72,6 +72,25 @@ def test_series_and_documents_come_from_standard_input(daemon: Any, run: Run) ->
     assert daemon.asked[1].document.text == "a note\n"
 
 
+def test_ask_sends_several_documents_in_their_order_and_a_schema(daemon: Any, run: Run, tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "fields.json").write_text('{"type": "object"}')
+    files = [option for name in ("a.txt", "b.txt", "c.txt") for option in ("--file", str(tmp_path / name))]
+    assert run("ask", "find the fee", *files, "--schema", str(tmp_path / "fields.json")).exit_code == 0
+    sent = daemon.asked[0]
+    assert [sent.document.text, *(document.text for document in sent.further_documents)] == ["a.txt", "b.txt", "c.txt"]
+    assert sent.schema == '{"type": "object"}'
+
+
+@pytest.mark.usefixtures("daemon")
+def test_standard_input_is_one_thing_only(run: Run) -> None:
+    for options in (["--file", "-", "--file", "-"], ["--series", "-", "--schema", "-"]):
+        result = run("ask", "hello", *options, stdin="x")
+        assert result.exit_code == 2
+        assert "standard input is one thing" in result.stderr
+
+
 @pytest.mark.usefixtures("daemon")
 def test_json_is_one_document_with_the_contracts_names(run: Run) -> None:
     for arguments in (("ask", "--json", "spam?"), ("--json", "ask", "spam?")):
