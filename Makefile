@@ -42,6 +42,15 @@ experts: install
 	$(BIN)/python -m expertd.distill.trunk --out build/trunk
 	$(BIN)/python -m expertd.distill.background --trunk build/trunk
 	$(BIN)/python -m expertd.distill.spam --trunk build/trunk
+	$(BIN)/python -m expertd.distill.sentiment --trunk build/trunk
+	$(BIN)/python -m expertd.distill.emotion --trunk build/trunk
+	$(BIN)/python -m expertd.distill.toxicity --trunk build/trunk
+	$(BIN)/python -m expertd.distill.topic --trunk build/trunk
+	$(BIN)/python -m expertd.distill.urgency --trunk build/trunk
+	$(BIN)/python -m expertd.distill.question_type --trunk build/trunk
+	$(BIN)/python -m expertd.distill.phishing --trunk build/trunk
+	$(BIN)/python -m expertd.distill.prompt_attack --trunk build/trunk
+	$(BIN)/python -m expertd.distill.pii
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 Encode = Callable[[Sequence[str]], Awaitable[FloatArray]]
 
 # Asking twice does the same as asking once; a skill may have acted before it failed.
-REPEATABLE_KINDS = frozenset({"linear", "onnx", "gguf", "forecast"})
+REPEATABLE_KINDS = frozenset({"linear", "tagger", "onnx", "gguf", "forecast"})
 # Reasons of an UnavailableError that say nothing against a version.
 NOT_ITS_FAULT = frozenset({"WORKER_BUSY"})
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
 import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,12 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bench import experts_forecast
+from bench.forecast import seasonal_naive
 from expertd.experts import golden
 from expertd.experts.bundle import Golden, Manifest
 from expertd.experts.errors import BundleError, QueryError
-from expertd.experts.forecasting import forecast, members
-from expertd.experts.forecasting.history import filled, find_seasons
-from expertd.experts.kinds.forecast import ForecastParameters, ForecastServable, find_horizon, load, typed_series
+from expertd.experts.kinds.forecast import ForecastParameters, ForecastServable, load
+from expertd.experts.kinds.series_request import find_horizon, typed_series
+from expertd.experts.series import forecast, members
+from expertd.experts.series.history import filled, find_seasons
 from expertd.experts.values import Abstention, Answer, Forecast, Query, Series
 
 BUNDLE = Path(__file__).parent.parent / "experts" / "bundles" / "forecast"
@@ -84,6 +89,18 @@ def test_the_middle_band_holds_most_of_what_comes() -> None:
         result = forecast(y[:336], 24)
         inside.append(((result.quantiles[0] <= y[336:]) & (y[336:] <= result.quantiles[-1])).mean())
     assert 0.7 <= np.mean(inside) <= 0.9
+
+
+def test_of_a_random_walk_it_knows_about_as_much_as_the_naive_forecast() -> None:
+    levels = np.arange(1, 10)[:, None] / 10
+    ours = naive = 0.0
+    for seed in range(30):
+        y = np.random.default_rng(seed).normal(size=212).cumsum()
+        rest = y[200:] - forecast(y[:200], 12).quantiles
+        ours += np.maximum(levels * rest, (levels - 1) * rest).sum()
+        rest = y[200:] - seasonal_naive(y[:200], 12, 1)
+        naive += np.maximum(levels * rest, (levels - 1) * rest).sum()
+    assert ours < 1.1 * naive
 
 
 def test_gaps_are_bridged_along_the_season() -> None:
@@ -393,3 +410,23 @@ async def test_the_shipped_golden_examples_hold() -> None:
         except QueryError as error:
             outcome = error
         assert golden.check(outcome, row.expect) is None
+
+
+# --- The bench --------------------------------------------------------------------------------------------------------
+
+
+def test_anyones_series_are_scored_beside_the_seasonal_naive_forecast(tmp_path: Path) -> None:
+    rows = [
+        {"id": "wave", "train": wave(96).tolist(), "test": wave(120)[96:].tolist(), "period": 24},
+        {"id": "short", "train": [3, 4, 5], "test": [6, 7]},
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    parser = argparse.ArgumentParser()
+    experts_forecast.add(parser.add_subparsers())
+    chosen = parser.parse_args(["forecast", "--data", str(tmp_path / "rows.jsonl"), "--no-peers"])
+    found = chosen.run(chosen)
+    assert chosen.name == "forecast"
+    assert found["series"] == 2
+    for method in ("expertd", "seasonal naive"):
+        assert set(found[method]) >= {"smape", "mase", "wql", "coverage_80"}
+        assert np.isfinite(list(found[method].values())).all()

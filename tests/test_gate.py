@@ -24,7 +24,7 @@ from expertd.experts.bundle import Bundle, open_bundle, seal
 from expertd.experts.errors import BundleError, QueryError, StoreError, UnavailableError
 from expertd.experts.gate import Comparison, Report, examine
 from expertd.experts.golden import Golden
-from expertd.experts.kinds import forecast, linear, skill
+from expertd.experts.kinds import forecast, linear, skill, tagger
 from expertd.experts.servable import Emit, Encode, Host
 from expertd.experts.values import Abstention, Answer, Outcome, Query, Structured
 
@@ -546,7 +546,7 @@ def test_a_report_reads_as_one_line() -> None:
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)
 async def test_every_shipped_bundle_passes_beside_itself(folder: Path, host: Host, encode: Encode) -> None:
-    loaders = {"linear": linear.load, "skill": skill.load, "forecast": forecast.load}
+    loaders = {"linear": linear.load, "skill": skill.load, "forecast": forecast.load, "tagger": tagger.load}
     bundle = open_bundle(folder)
     if bundle.manifest.kind not in loaders:
         pytest.skip("it needs a model of gigabytes")

@@ -509,3 +509,11 @@ async def test_only_the_next_of_a_repeating_alarm_can_be_left_out(person: Person
     day = f"{datetime.now(BERLIN) + timedelta(days=3):%A}".lower()
     assert "can only be left out the next time" in asked_back(await person.says(f"don't wake me on {day}"))
     assert person.scheduler.jobs("timers") == before
+
+
+async def test_one_is_listed_by_its_name(person: Person) -> None:
+    await person.says("set a pasta timer for 10 minutes")
+    await person.says("set a timer for 20 minutes called laundry")
+    assert [item["name"] for item in done(await person.says("show the laundry timer"))[1]["items"]] == ["laundry"]
+    assert done(await person.says("what timers do i have"))[1]["count"] == 2
+    assert done(await person.says("show the rice timer"))[1]["count"] == 2
