@@ -42,6 +42,7 @@ experts: install
 	$(BIN)/python -m expertd.distill.trunk --out build/trunk
 	$(BIN)/python -m expertd.distill.background --trunk build/trunk
 	$(BIN)/python -m expertd.distill.spam --trunk build/trunk
+	$(BIN)/python -m expertd.distill.language_expert
 	$(BIN)/python -m expertd.distill.sentiment --trunk build/trunk
 	$(BIN)/python -m expertd.distill.emotion --trunk build/trunk
 	$(BIN)/python -m expertd.distill.toxicity --trunk build/trunk
