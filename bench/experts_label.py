@@ -63,7 +63,7 @@ TOLD = {
 def add(commands: Any) -> None:
     command = commands.add_parser("label", help="labels of texts: rows {text, label}")
     command.add_argument("--expert", required=True, help="name of a shipped expert, or the folder of a bundle")
-    command.add_argument("--data", type=Path, nargs="+", required=True)
+    command.add_argument("--data", type=Path, nargs="+", help="JSON lines; without it, the rows of the recipe's tests")
     command.add_argument("--text-field", default="text")
     command.add_argument("--label-field", default="label")
     command.add_argument("--map", default="", help="label of the data=label of the expert, parted by commas")
@@ -104,12 +104,17 @@ def _label(chosen: argparse.Namespace) -> Row:
             if name in row
         ],
     )
-    chosen.name = f"label {bundle.manifest.name} on {', '.join(path.name for path in chosen.data)}"
+    source = ", ".join(f"{path.parent.name}/{path.name}" for path in chosen.data or ())
+    chosen.name = f"label {bundle.manifest.name} on {source or 'its tests'}"
     return columns
 
 
 def _read(chosen: argparse.Namespace) -> tuple[list[str], list[str]]:
     """Texts and labels, renamed; rows of labels that are not wanted left out."""
+    if not chosen.data:
+        _, splits = _recipe(Path(chosen.expert).name)
+        rows = [row for part in splits.tests.values() for row in part]
+        return [row.text for row in rows], [row.label for row in rows]
     renamed = dict(pair.split("=", 1) for pair in chosen.map.split(",") if pair)
     wanted = {label for label in chosen.among.split(",") if label}
     texts, truth = [], []
@@ -125,7 +130,7 @@ def _read(chosen: argparse.Namespace) -> tuple[list[str], list[str]]:
             texts.append(str(row[chosen.text_field]))
             truth.append(label)
     if not texts:
-        raise SystemExit(f"no rows are left of {', '.join(map(str, chosen.data))}")
+        raise SystemExit(f"no rows are left of {', '.join(map(str, chosen.data or ()))}")
     return texts, truth
 
 
@@ -189,13 +194,7 @@ def _peer(expert: str, texts: Sequence[str], truth: Sequence[str], labels: Seque
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
 
-    try:
-        module = importlib.import_module(f"expertd.distill.{expert.replace('-', '_')}")
-        recipe, splits = module.RECIPE, module.read(data_folder())
-    except (ImportError, AttributeError) as error:
-        raise SystemExit(f"{expert} has no recipe to take the rows from, so there is no peer: {error}") from None
-    assert isinstance(recipe, Recipe)
-    assert isinstance(splits, Splits)
+    recipe, splits = _recipe(expert)
     splits = parted(recipe.labels, splits)
     encoder = _MiniLM()
     rows = [*splits.train, *splits.validation]
@@ -214,6 +213,18 @@ def _peer(expert: str, texts: Sequence[str], truth: Sequence[str], labels: Seque
     found = head.predict_proba(np.array([known[text] for text in texts]))
     order = [list(head.classes_).index(label) for label in labels]
     return _figures(labels, found[:, order], truth, 0.0) | {"p50_ms_with_encoding": round(seconds * 1e3, 4)}
+
+
+def _recipe(expert: str) -> tuple[Recipe, Splits]:
+    """What the expert was fitted by, and on which rows."""
+    try:
+        module = importlib.import_module(f"expertd.distill.{expert.replace('-', '_')}")
+        recipe, splits = module.RECIPE, module.read(data_folder())
+    except (ImportError, AttributeError) as error:
+        raise SystemExit(f"{expert} has no recipe to take rows from: {error}; bring them with --data") from None
+    assert isinstance(recipe, Recipe)
+    assert isinstance(splits, Splits)
+    return recipe, splits
 
 
 class _MiniLM:
