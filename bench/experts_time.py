@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from . import time_recognizers
 from .report import Row, data_folder, print_table, read_rows
 
 
@@ -54,10 +55,14 @@ def add(commands: Any) -> None:
     command.add_argument("--rows", type=Path, help="a JSON list of row numbers: measure these alone")
     command.add_argument("--wrong", action="store_true", help="print every row that is read otherwise than expected")
     command.add_argument("--locale", default="en")
+    command.add_argument("--format", choices=("duckling", "recognizers"), default="duckling")
+    command.add_argument("--half", choices=time_recognizers.HALVES, default="working", help="of the recognizers rows")
     command.set_defaults(run=_time, name="time")
 
 
 def _time(chosen: argparse.Namespace) -> Row:
+    if chosen.format == "recognizers":
+        return _recognizers(chosen)
     paths = chosen.data or [data_folder() / "duckling_time" / "time_en.jsonl"]
     rows = [row for path in paths for row in read_rows(path)]
     if chosen.rows:
@@ -75,6 +80,15 @@ def _time(chosen: argparse.Namespace) -> Row:
         for row in times:
             _judge(row, reader, tally)
         tallies.append(tally)
+    _show(tallies)
+    if chosen.wrong:
+        for row, answer in ours.wrong:
+            print(f"{row['text']!r}\n    expected {_expected_text(row)}\n    read as  {answer}")
+    return _figures(tallies)
+
+
+def _show(tallies: list[_Tally]) -> None:
+    ours = tallies[0]
     kinds = [kind for kind, _ in ours.kinds.most_common()]
     print_table(
         ["", *[tally.name for tally in tallies], "rows"],
@@ -85,9 +99,9 @@ def _time(chosen: argparse.Namespace) -> Row:
             ["p95 ms", *[f"{_quantile(tally.seconds, 0.95) * 1e3:.3f}" for tally in tallies], ""],
         ],
     )
-    if chosen.wrong:
-        for row, answer in ours.wrong:
-            print(f"{row['text']!r}\n    expected {_expected_text(row)}\n    read as  {answer}")
+
+
+def _figures(tallies: list[_Tally]) -> Row:
     return {
         tally.name: {
             "accuracy": tally.right / max(tally.total, 1),
@@ -98,6 +112,57 @@ def _time(chosen: argparse.Namespace) -> Row:
         }
         for tally in tallies
     }
+
+
+def _recognizers(chosen: argparse.Namespace) -> Row:
+    """The specifications of Recognizers-Text: one row an expression. The peers are given the expression alone."""
+    from expertd.experts.skills import timex
+
+    folder = chosen.data[0] if chosen.data else data_folder() / "recognizers_text"
+    rows, left = time_recognizers.entities(folder, chosen.half)
+    print(f"{chosen.half} half: {len(rows)} expressions, {left} left out (other conventions, or not resolved)")
+    zone = ZoneInfo("UTC")
+    ours = _Tally("timex")
+    timex.resolve("tomorrow", datetime.now(zone), zone)  # the grammar is built once
+    for row in rows:
+        began = clock.perf_counter()
+        try:
+            found = timex.resolve_all(row.sentence, row.reference.replace(tzinfo=zone), zone, chosen.locale)
+        except timex.TimeError:
+            found = []
+        took = clock.perf_counter() - began
+        said = "; ".join(f"{row.sentence[slice(*best.span)]!r} {_said(best)}" for best, *_ in found) or "no time"
+        expected: Row = {"text": row.sentence, "expected": f"{row.text!r} {row.kind} {row.modifier} {row.values}"}
+        ours.add(expected, [row.kind], said, time_recognizers.is_right(row, found), took)
+    tallies = [ours]
+    for name, reader in _peers():
+        if reader is None:
+            print(f"{name}: not installed, left out")
+            continue
+        tally = _Tally(name)
+        for row in rows:
+            if row.kind in ("duration", "set"):
+                continue
+            began = clock.perf_counter()
+            answer = reader(row.text or row.sentence, row.reference.replace(tzinfo=zone))
+            took = clock.perf_counter() - began
+            moment = answer[0] if answer else None
+            tally.add({}, [row.kind], str(moment), time_recognizers.is_start(row, moment), took)
+        tallies.append(tally)
+    _show(tallies)
+    if chosen.wrong:
+        for wrong, answer in ours.wrong:
+            print(f"{wrong['text']}\n    expected {wrong['expected']}\n    read as  {answer}")
+    return {"half": chosen.half, "left_out": left, **_figures(tallies)}
+
+
+def _said(best: Any) -> str:
+    if best.recurrence is not None:
+        return str(best.recurrence.to_json())
+    if best.duration is not None:
+        return f"{best.duration.total_seconds():.0f} s"
+    start, end = (each.replace(tzinfo=None) if each else "…" for each in (best.start, best.end))
+    return f"{start} .. {end} {best.grain}"
 
 
 def _expert(times: list[Row], durations: list[Row], tally: _Tally, locale: str) -> None:

@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from expertd.experts.forecasting import forecast
+from expertd.experts.series import forecast
 from expertd.experts.values import FloatArray
 
 ROOT = Path(__file__).parent.parent
@@ -52,9 +52,12 @@ Method = Callable[[FloatArray, int, int], FloatArray]
 
 @dataclass(frozen=True)
 class Row:
+    """season: what the peers are told, and what MASE is scaled by."""
+
     name: str
     train: FloatArray
     test: FloatArray
+    season: int = SEASON
 
 
 def m4_hourly() -> list[Row]:
@@ -95,7 +98,9 @@ def expert_told_the_season(train: FloatArray, horizon: int, season: int) -> Floa
 
 
 def seasonal_naive(train: FloatArray, horizon: int, season: int) -> FloatArray:
-    """The last season again, with normal intervals from the seasonal differences, wider with every season ahead."""
+    """The last season again, with normal intervals from the seasonal differences, wider with every season ahead; where
+    no whole season is known, the last value."""
+    season = season if train.size > season else 1
     normal = statistics.NormalDist()
     ahead = np.arange(horizon)
     path = train[train.size - season + ahead % season]
@@ -133,12 +138,13 @@ def scores(rows: list[Row], method: Method) -> dict[str, float]:
     smape, mase, inside, loss, size, spent = [], [], [], 0.0, 0.0, []
     for row in rows:
         began = time.perf_counter()
-        quantiles = method(row.train, row.test.size, SEASON)
+        quantiles = method(row.train, row.test.size, row.season)
         spent.append(time.perf_counter() - began)
         median = quantiles[4]
         total = np.abs(row.test) + np.abs(median)
         smape.append(200 * np.mean(np.abs(row.test - median) / np.where(total > 0, total, 1)))
-        scale = np.mean(np.abs(row.train[SEASON:] - row.train[:-SEASON]))
+        lag = row.season if row.train.size > row.season else 1
+        scale = np.mean(np.abs(row.train[lag:] - row.train[:-lag]))
         if scale > 0:
             mase.append(np.mean(np.abs(row.test - median)) / scale)
         error = row.test - quantiles
@@ -169,7 +175,8 @@ def latency_ms() -> tuple[float, float]:
 
 
 def measure(name: str, rows: list[Row], methods: dict[str, Method]) -> dict[str, dict[str, float]]:
-    print(f"\n{name}: {len(rows)} series, {HORIZON} ahead", flush=True)
+    ahead = sorted({row.test.size for row in rows})
+    print(f"\n{name}: {len(rows)} series, {' to '.join(f'{size}' for size in {ahead[0], ahead[-1]})} ahead", flush=True)
     print(f"  {'':24}{'sMAPE':>8}{'MASE':>8}{'wQL':>9}{'cover':>8}{'ms/series':>11}", flush=True)
     found = {}
     for method, run in methods.items():

@@ -226,19 +226,34 @@ def fit(rows: Sequence[Row], rounds: int = ROUNDS) -> Recogniser:
     """Softmax over the rows' languages by Adam (Kingma & Ba, 2015) with a falling rate; not calibrated yet."""
     codes = tuple(sorted({row.code for row in rows}))
     rows = [row for row in rows if len(grams(row.text))]
-    inputs = counts(rows)
     truth = np.array([codes.index(row.code) for row in rows])
     weights = np.array([row.weight for row in rows], np.float32)
-    weights /= weights.mean()
+    values, layer, bias = factors(counts(rows), truth, weights, WIDTH, rounds)
+    # One scale per column of the table, moved into the layer.
+    scale = np.maximum(np.abs(values).max(axis=0), 1e-9) / 127
+    table = np.round(values / scale).astype(np.int8)
+    return Recogniser(codes, table, scale[:, None] * layer, bias, (1.0, 0.0), 0.0)
+
+
+def factors(
+    inputs: Any, truth: npt.NDArray[np.int64], weights: npt.NDArray[np.float32], width: int, rounds: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """A vector per bucket (buckets, width), a layer (width, k) and a bias (k,) over them, by softmax regression.
+
+    inputs: scipy CSR float32 (n, buckets). truth: (n,), numbers from 0 to k - 1. weights: (n,), above 0.
+    """
+    weights = weights / weights.mean()
+    classes = int(truth.max()) + 1
     random = np.random.default_rng(SEED)
-    shapes = ((1 << BUCKET_BITS, WIDTH), (WIDTH, len(codes)), (len(codes),))
+    shapes = ((inputs.shape[1], width), (width, classes), (classes,))
     values = [random.uniform(-0.3, 0.3, shape).astype(np.float32) for shape in shapes]
     first, second = ([np.zeros_like(value) for value in values] for _ in range(2))
-    batch = min(BATCH, len(rows))
-    steps, step = rounds * (len(rows) // batch), 0
+    count = len(truth)
+    batch = min(BATCH, count)
+    steps, step = rounds * (count // batch), 0
     for _ in range(rounds):
-        order = random.permutation(len(rows))
-        for begin in range(0, len(rows) - batch + 1, batch):
+        order = random.permutation(count)
+        for begin in range(0, count - batch + 1, batch):
             chosen = order[begin : begin + batch]
             part_of = inputs[chosen]
             part_of.data *= (random.random(len(part_of.data), np.float32) > DROPPED) / np.float32(1 - DROPPED)
@@ -253,10 +268,8 @@ def fit(rows: Sequence[Row], rounds: int = ROUNDS) -> Recogniser:
                 first[place] += 0.1 * (slope - first[place])
                 second[place] += 0.01 * (slope * slope - second[place])
                 values[place] -= np.float32(rate) * first[place] / (np.sqrt(second[place]) + np.float32(1e-8))
-    # One scale per column of the table, moved into the layer.
-    scale = np.maximum(np.abs(values[0]).max(axis=0), 1e-9) / 127
-    table = np.round(values[0] / scale).astype(np.int8)
-    return Recogniser(codes, table, scale[:, None] * values[1], values[2], (1.0, 0.0), 0.0)
+    table, layer, bias = values
+    return table, layer, bias
 
 
 def calibrate(recogniser: Recogniser, rows: Sequence[Row]) -> Recogniser:
