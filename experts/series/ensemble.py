@@ -5,6 +5,7 @@
     3  members are averaged, weighted by 1 / error⁶ at the past origins (Bates & Granger, 1969, with a higher power)
     4  what the average missed there, step by step ahead, becomes the quantiles (split conformal in spirit: Vovk et al.,
        2005; without its guarantee, since the weights have seen the same errors)
+    5  where the average hardly gained on the naive forecasts there, it is drawn towards the better of them
 
 Members: naive and seasonal naive; ridge autoregressions shrunk towards the seasonal naive forecast, with four sets of
 lags; profiles of one and two seasons; analogues; damped exponential smoothing with Akaike weights; theta. Nothing is
@@ -40,6 +41,9 @@ _RECENT = 512
 _SMOOTHED_SEASON = 60
 # Errors of one step ahead weigh against those of all steps as so many errors would.
 _STEP_PRIOR = 6.0
+# Where the past shows no gain over the naive forecasts, so much of the answer is theirs; with such a gain, nothing is.
+_MOST_NAIVE = 0.8
+_PLAIN_GAIN = 0.15
 # A shape of so many errors counts as much as the normal distribution's.
 _SHAPE_PRIOR = 20.0
 
@@ -89,9 +93,9 @@ def forecast(
     weights = _weights(paths[:, :-1], actual)
     blend = np.tensordot(weights, paths, 1)
     logarithmic = sum(w for name, w in zip(names, weights, strict=True) if name.endswith("log")) > 0.5
-    quantiles = _quantiles(blend, actual, y, levels, tested=y.size - int(origins[0]), logarithmic=bool(logarithmic))[
-        :, history.trailing_gap :
-    ]
+    quantiles = _quantiles(blend, actual, y, levels, tested=y.size - int(origins[0]), logarithmic=bool(logarithmic))
+    quantiles = _leaning(quantiles, blend, actual, y, origins=origins, levels=levels, seasons=seasons)
+    quantiles = quantiles[:, history.trailing_gap :]
     if low >= 0:
         quantiles = np.maximum(quantiles, 0.0)
     with np.errstate(over="ignore"):
@@ -286,6 +290,47 @@ def _quantiles(
     spread = np.maximum.accumulate(shape)[:, None] * scale * widening
     quantiles: FloatArray = path * np.exp(np.clip(spread, -3, 3)) if logarithmic else path + spread
     return quantiles
+
+
+def _leaning(
+    quantiles: FloatArray,
+    blend: FloatArray,
+    actual: FloatArray,
+    y: FloatArray,
+    *,
+    origins: IntArray,
+    levels: Sequence[float],
+    seasons: tuple[int, ...],
+) -> FloatArray:
+    """Drawn towards the naive or the seasonal naive forecast, the more, the less the blend gained on the better of them
+    at the past origins; of a random walk nobody knows more than these."""
+    from statistics import NormalDist
+
+    horizon = blend.shape[1]
+    ahead = np.arange(horizon)
+    known = ~np.isnan(actual)
+    lags = [lag for lag in {1, *seasons[:1]} if lag <= origins[0] and lag < y.size]
+    missed = {
+        lag: float(np.abs(members.seasonal_naive(y, origins[:-1], horizon, lag) - actual)[known].sum()) for lag in lags
+    }
+    if not lags or not all(missed.values()):
+        share = 0.0 if lags and known.any() else _MOST_NAIVE
+        lag = 1
+    else:
+        lag = min(lags, key=missed.__getitem__)
+        gain = 1 - float(np.abs(blend[:-1] - actual)[known].sum()) / missed[lag]
+        share = _MOST_NAIVE * min(max(1 - gain / _PLAIN_GAIN, 0.0), 1.0)
+    changes = y[lag:] - y[:-lag]
+    usual = float(np.median(np.abs(changes))) / 0.6745
+    if share == 0 or usual == 0:
+        return quantiles
+    # A few jumps must not make all of it wide.
+    spread = min(float(changes.std()), 2 * usual) * np.sqrt(ahead // lag + 1)
+    naive = (
+        y[y.size - lag + ahead % lag] + np.array([NormalDist().inv_cdf(level) for level in levels])[:, None] * spread
+    )
+    leaning: FloatArray = (1 - share) * quantiles + share * naive
+    return leaning
 
 
 def _scale(miss: FloatArray, roughness: float) -> FloatArray:

@@ -1,6 +1,6 @@
-"""What is known before forecasting: the series checked, cut and without gaps, and the seasons found in it.
+"""What comes before every method: the series checked, cut and without gaps, and the seasons found in it.
 
-Knows no method of forecasting.
+Knows no method of forecasting, and none that finds anomalies or changes.
 """
 
 from __future__ import annotations
@@ -36,41 +36,51 @@ _USUAL = (4, 7, 12, 24, 48, 52, 60, 96, 144, 168, 288, 336, 365, 1440)
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """values: float64 (n,), n ≥ 3, NaN for a gap, the first and the last observed; trailing_gap: steps cut after it."""
+    """values: float64 (n,), n ≥ 3, NaN for a gap, the first and the last observed.
+
+    skipped: points that were cut before the first. trailing_gap: steps that were cut after the last.
+    """
 
     values: FloatArray
     trailing_gap: int
+    skipped: int = 0
 
 
-def prepare(values: FloatArray, max_history: int) -> History:
-    """Checks a series, keeps its last `max_history` points and cuts the gaps at its ends; gaps inside stay NaN.
+def prepare(values: FloatArray, max_points: int, *, whole: bool = False) -> History:
+    """Checks a series, keeps its last `max_points` and cuts the gaps at its ends; gaps inside stay NaN.
 
-    values: float64 (n,), oldest first, NaN marks a gap.
+    values: float64 (n,), oldest first, NaN marks a gap. whole: a longer series is refused instead of cut.
 
-    Raises: QueryError (`SERIES_EMPTY`, `SERIES_NOT_FINITE`, `SERIES_ALL_GAPS`, `SERIES_TOO_SHORT`).
+    Raises: QueryError (`SERIES_EMPTY`, `SERIES_NOT_FINITE`, `SERIES_ALL_GAPS`, `SERIES_TOO_SHORT`, `SERIES_TOO_LONG`).
     """
     y = np.asarray(values, dtype=np.float64).ravel()
     if y.size == 0:
-        raise _fault("the series is empty; a forecast needs at least 3 points", "SERIES_EMPTY")
+        raise _fault("the series is empty; at least 3 points are needed", "SERIES_EMPTY")
     infinite = np.isinf(y)
     if infinite.any():
         at = int(infinite.argmax()) + 1
         raise _fault(
             f"point {at} of the series is infinite; every point is a number, or NaN for a gap", "SERIES_NOT_FINITE"
         )
-    y = y[-max_history:]
+    if whole and y.size > max_points:
+        raise _fault(
+            f"the series has {y.size:,} points; at most {max_points:,} are read at once: send its last part",
+            "SERIES_TOO_LONG",
+        )
+    before = max(0, y.size - max_points)
+    y = y[before:]
     known = np.flatnonzero(~np.isnan(y))
     if known.size == 0:
         which = f"the last {y.size:,} points" if len(values) > y.size else f"all {y.size:,} points"
-        raise _fault(f"{which} of the series are gaps; a forecast needs at least 3 known points", "SERIES_ALL_GAPS")
+        raise _fault(f"{which} of the series are gaps; at least 3 known points are needed", "SERIES_ALL_GAPS")
     if known.size < MIN_POINTS:
         raise _fault(
             f"the series has {known.size} known point{'s' if known.size > 1 else ''}; "
-            "a forecast needs at least 3: send a longer history",
+            "at least 3 are needed: send a longer history",
             "SERIES_TOO_SHORT",
         )
     first, last = int(known[0]), int(known[-1])
-    return History(values=y[first : last + 1].copy(), trailing_gap=y.size - 1 - last)
+    return History(values=y[first : last + 1].copy(), trailing_gap=y.size - 1 - last, skipped=before + first)
 
 
 def filled(y: FloatArray, season: int = 1) -> FloatArray:
@@ -90,6 +100,21 @@ def filled(y: FloatArray, season: int = 1) -> FloatArray:
     out = y.copy()
     out[gaps] = pattern[gaps] + np.interp(at[gaps], at[known], (y - pattern)[known])
     return out
+
+
+def seasonal_profile(y: FloatArray, season: int) -> FloatArray:
+    """The usual shape of a season, at every point, (n,): medians over the cycles, each about its moving mean."""
+    n = y.size
+    total = np.concatenate([[0.0], np.cumsum(y)])
+    means = (total[season:] - total[:-season]) / season
+    half = season // 2
+    trend = np.concatenate([np.full(half, means[0]), means, np.full(n - half - means.size, means[-1])])
+    cycles = -(-n // season)
+    table = np.full(cycles * season, np.nan)
+    table[:n] = y - trend
+    shape = np.nanmedian(table.reshape(cycles, season), axis=0)
+    profile: FloatArray = (shape - shape.mean())[np.arange(n) % season]
+    return profile
 
 
 def find_seasons(y: FloatArray, step: timedelta | None = None, season: int | None = None) -> tuple[int, ...]:
