@@ -203,12 +203,12 @@ def _parts_of(
 def _input(text: str, about: About) -> assistant.Input:
     series, given, schema = about.get("series"), about.get("document", ()), about.get("schema", "")
     documents = [given] if isinstance(given, assistant.Document | str | Path) else given
-    first, *further = [document_message(document) for document in documents] or [None]
+    messages = [document_message(document) for document in documents]
     return assistant.Input(
         text=checked_text(text),
         series=None if series is None else series_message(series),
-        document=first,
-        further_documents=[document for document in further if document is not None],
+        document=messages[0] if messages else None,
+        further_documents=messages[1:],
         schema=checked_text(schema if isinstance(schema, str) else json.dumps(schema), "the schema"),
     )
 
