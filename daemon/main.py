@@ -153,8 +153,8 @@ async def _run(config: Config, began: float) -> int:
         server, engine, events = starting.result()
         # What is here now stays: the collector need not look through it again, at the start or amid a request.
         gc.freeze()
-        # Every collection stops the loop, and with a thousand requests in flight for 30 ms: seldom, and with little left
-        # to do, since hardly anything here goes in circles.
+        # Every collection stops the loop, with a thousand requests in flight for 30 ms: seldom, and with little to do,
+        # since hardly anything here goes in circles.
         gc.set_threshold(50_000, 10, 10)
         gc.enable()
         log.info("ready on %s after %.2f s", config.socket, time.time() - began)
