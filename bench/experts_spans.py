@@ -117,7 +117,8 @@ def run(chosen: argparse.Namespace) -> Row:
     print(f"p50 {figures['p50_ms']:.3f} ms, p95 {figures['p95_ms']:.3f} ms, {figures['disk_bytes']:,} bytes on disk")
     if not chosen.no_peers:
         figures |= _beside(chosen.expert, texts, wanted, found)
-    return {chosen.expert: figures}
+    chosen.name = f"spans {chosen.expert}"
+    return figures
 
 
 def _rows(chosen: argparse.Namespace) -> tuple[list[str], list[list[Piece]]]:

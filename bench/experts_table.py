@@ -19,8 +19,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +105,76 @@ async def _nobody(piece: str) -> None:
     """The answer is waited for whole."""
 
 
+# --- What the other subcommands found ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Where an expert's figure stands. bench: the subcommand's name. words: what the number is. path: from the
+    subcommand's figures to the columns, ours first and the peers' after it; key: from a column to the number.
+    columns: where they are named, these alone. least: the best is the least."""
+
+    bench: str
+    words: str
+    key: tuple[str, ...]
+    path: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    least: bool = False
+
+
+_TIME = Told("time", "right, expressions of time", ("accuracy",))
+FIGURES = {
+    "timers": _TIME,
+    "clock": _TIME,
+    "dates": _TIME,
+    "units": Told("units", "right, quantities", ("right", "all")),
+    "spam": Told("label spam on sms_spam/dedup_test.jsonl", "macro F1, SMS", ("macro_f1",)),
+    "language": Told("language", "right, sentences", ("sentence_accuracy",)),
+    "pii": Told("spans pii", "F1, types that both know", ("all", "f1"), columns=("ours_alike", "peer")),
+    "secrets": Told("spans secrets", "F1", ("all", "f1"), columns=("ours_alike", "peer")),
+    "keywords": Told("keywords", "recall of subjects", ("recall",)),
+    "extract-summary": Told("extract-summary", "recall of subjects", ("recall",)),
+    "search": Told("search", "recall@1", ("recall@1",)),
+    "forecast": Told("forecast", "MASE, M4 hourly", ("mase",), least=True),
+    "anomaly": Told("anomaly", "NAB standard", ("standard",)),
+    "changepoint": Told("changepoint", "mean F1", ("mean F1",)),
+    **{
+        name: Told(f"label {name} on its tests", "right", ("accuracy",))
+        for name in ("sentiment", "emotion", "toxicity", "topic")
+    },
+    **{
+        name: Told("signals", "right, hand-written", ("accuracy",), (name,))
+        for name in ("urgency", "question-type", "prompt-attack", "phishing")
+    },
+}
+
+
 def figure(name: str, known: Mapping[str, Any]) -> tuple[str, str]:
     """What the expert's own bench found, and its best peer's, in words; "" where it has not run."""
-    return "", ""
+    told = FIGURES.get(name)
+    found = known.get(told.bench) if told else None
+    if told is None or found is None:
+        return "", ""
+    for step in told.path:
+        found = found[step]
+    numbers = {
+        column: number
+        for column in told.columns or found
+        if isinstance(number := _at(found.get(column), told.key), int | float)
+    }
+    if not numbers:
+        return "", ""
+    (_, ours), *others = numbers.items()
+    best = (min if told.least else max)(others, key=itemgetter(1), default=None)
+    return f"{ours:.3g} {told.words}", f"{best[1]:.3g} {best[0]}" if best else ""
+
+
+def _at(value: Any, key: Sequence[str]) -> Any:
+    for step in key:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(step)
+    return value
 
 
 def _size(count: int) -> str:

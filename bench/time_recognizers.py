@@ -27,10 +27,11 @@ _INSTANT = r"(\d{4}-\d\d-\d\d)(?: (\d\d:\d\d:\d\d))?|(\d\d:\d\d:\d\d)"
 # Hours of the day's parts, of a weekend's beginning and thirds of a month are each library's own choice.
 _OWN_CONVENTION = re.compile(r"T(?:MO|AF|EV|NI|DT|BF|LU|DI|ME[BDL]|MI)|-WE|-(?:SP|SU|FA|WI)|FY|WB|\bREF_UNDEF\b")
 _OWN_WORDS = re.compile(
-    r"\b(?:weekend|work ?week|fiscal|later|earlier|end of (?:the )?day|eod|eom|eoy|business|work(?:ing)? ?days?|weekdays?)\b"
+    r"\b(?:weekend|work ?week|fiscal|later|earlier|end of (?:the )?day|eod|eom|eoy|business|work(?:ing)? ?days?)\b|"
+    r"\bweekdays?\b|"
     # Whole units beside the present one, or as long from the present on.
-    r"|\b(?:last|past|previous|next|coming|following|upcoming) (?:\w+ ){0,2}\w+s\b|\b(?:last|past|next) (?:hour|fortnight)"
-    r"|\b(?:previous|next|upcoming) \w+s\b"
+    r"\b(?:last|past|previous|next|coming|following|upcoming) (?:\w+ ){0,2}\w+s\b|"
+    r"\b(?:last|past|next) (?:hour|fortnight)"
 )
 _LEFT_MODIFIERS = ("start", "mid", "end", "ref_undef", "more", "less")
 _PERIOD = re.compile(r"P(?:T)?(\d+)([YMWDHS])")
