@@ -37,20 +37,22 @@ proto: install
 bench-%: install
 	$(BIN)/python -m bench.$*
 
-# All that was trained, anew, from the data in ../shared/data (or $$EXPERTD_DATA): the router's background, then spam.
+# All that was trained, anew, from the data sets in ../shared/data (or $$EXPERTD_DATA): the trunk, whose weights come from
+# the model hub; what the router knows of requests and of languages; the experts on the trunk; those without it.
 experts: install
 	$(BIN)/python -m expertd.distill.trunk --out build/trunk
 	$(BIN)/python -m expertd.distill.background --trunk build/trunk
+	$(BIN)/python -m expertd.distill.language
 	$(BIN)/python -m expertd.distill.spam --trunk build/trunk
-	$(BIN)/python -m expertd.distill.language_expert
+	$(BIN)/python -m expertd.distill.phishing --trunk build/trunk
+	$(BIN)/python -m expertd.distill.prompt_attack --trunk build/trunk
+	$(BIN)/python -m expertd.distill.toxicity --trunk build/trunk
 	$(BIN)/python -m expertd.distill.sentiment --trunk build/trunk
 	$(BIN)/python -m expertd.distill.emotion --trunk build/trunk
-	$(BIN)/python -m expertd.distill.toxicity --trunk build/trunk
 	$(BIN)/python -m expertd.distill.topic --trunk build/trunk
 	$(BIN)/python -m expertd.distill.urgency --trunk build/trunk
 	$(BIN)/python -m expertd.distill.question_type --trunk build/trunk
-	$(BIN)/python -m expertd.distill.phishing --trunk build/trunk
-	$(BIN)/python -m expertd.distill.prompt_attack --trunk build/trunk
+	$(BIN)/python -m expertd.distill.language_expert
 	$(BIN)/python -m expertd.distill.pii
 
 clean:

@@ -20,7 +20,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ from expertd.experts.kinds import linear, onnx, skill
 from expertd.experts.schedule import Scheduler
 from expertd.experts.servable import Host, Loader, Servable
 from expertd.experts.values import Answer, Label, Outcome, Query
-from expertd.router.encoder import Encoder
 
 from .report import OUT, ROOT, Row, data_folder, open_encoder, print_table, read_rows, trunk_folder
 
@@ -79,7 +78,9 @@ def _label(chosen: argparse.Namespace) -> Row:
     bundle = open_bundle(folder if folder.is_dir() else ROOT / "experts" / "bundles" / chosen.expert)
     encoder = open_encoder(chosen.trunk)
     texts, truth = _read(chosen)
-    outcomes, row = asyncio.run(_asked(bundle, encoder, texts))
+    # What it would say without its threshold.
+    willing = Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, threshold=0.0))
+    outcomes, row = asyncio.run(asked(willing, encoder.encode, texts))
     labels = next((list(o.result.probabilities) for o in outcomes if isinstance(o, Answer)), [])
     if unknown := Counter(label for label in truth if label not in labels):
         listed = ", ".join(f"{label} ({count})" for label, count in unknown.items())
@@ -134,23 +135,24 @@ def _read(chosen: argparse.Namespace) -> tuple[list[str], list[str]]:
     return texts, truth
 
 
-async def _asked(bundle: Bundle, encoder: Encoder, texts: Sequence[str]) -> tuple[list[Outcome], Row]:
-    """What the expert says to each text, its threshold out of force; times and sizes."""
+async def asked(
+    bundle: Bundle, encode: Callable[[Sequence[str]], Any], texts: Sequence[str]
+) -> tuple[list[Outcome], Row]:
+    """What the expert says to each text, by the code that serves it; times and sizes. encode: n texts → (n, 384)."""
 
-    async def encode(asked: Sequence[str]) -> Any:
-        return encoder.encode(asked)
+    async def encoded_later(some: Sequence[str]) -> Any:
+        return encode(some)
 
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "expertd.db"
-        host = Host(Path(folder), database, Scheduler(database), lambda: datetime.now(UTC), encode)
+        host = Host(Path(folder), database, Scheduler(database), lambda: datetime.now(UTC), encoded_later)
         if bundle.manifest.kind not in LOADERS:
             raise SystemExit(f"{bundle} is of kind {bundle.manifest.kind}; labels come from {', '.join(LOADERS)}")
-        willing = Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, threshold=0.0))
-        servable = await LOADERS[bundle.manifest.kind](willing, host)
+        servable = await LOADERS[bundle.manifest.kind](bundle, host)
         outcomes, took, whole = [], [], []
         for text in texts:
             began = time.perf_counter()
-            vector = encoder.encode([text])[0] if servable.needs_vector else None
+            vector = encode([text])[0] if servable.needs_vector else None
             encoded_at = time.perf_counter()
             outcomes.append(await _answer(servable, text, vector))
             ended = time.perf_counter()

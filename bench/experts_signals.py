@@ -13,14 +13,9 @@ import argparse
 import asyncio
 import importlib
 import re
-import statistics
-import tempfile
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -28,11 +23,10 @@ from expertd.distill import measure, written
 from expertd.distill.recipe import Recipe
 from expertd.distill.rows import Splits, encoded, parted
 from expertd.experts.bundle import open_bundle
-from expertd.experts.kinds import linear
-from expertd.experts.schedule import Scheduler
-from expertd.experts.servable import Host
-from expertd.experts.values import Abstention, Answer, Label, Outcome, Query
+from expertd.experts.values import Abstention, Answer, Label, Outcome
+from expertd.router.encoder import Encoder
 
+from .experts_label import asked
 from .report import ROOT, Row, data_folder, open_encoder, print_table, trunk_folder
 
 NAMES = ("urgency", "question-type", "prompt-attack", "phishing")
@@ -78,16 +72,15 @@ def _signals(chosen: argparse.Namespace) -> Row:
         texts, truth = [row.text for row in rows], [row.label for row in rows]
         module = importlib.import_module(f"expertd.distill.{name.replace('-', '_')}")
         recipe = cast(Recipe, module.RECIPE)
-        known = encoded(texts, encoder, CACHE)
-        outcomes, milliseconds = asyncio.run(_asked(name, texts, known))
+        outcomes, milliseconds = _asked(name, texts, encoder)
         columns = {name: _figures(recipe.labels, outcomes, truth)}
-        columns[name]["p50_ms"] = round(milliseconds, 4)
+        columns[name]["p50_ms"] = milliseconds
         if chosen.wrong:
             _print_wrong(texts, truth, outcomes)
         if label := ALARMS.get(name):
             for kind, every in real.items():
                 some = written.chosen(every, REAL_ROWS)
-                said, _ = asyncio.run(_asked(name, some, encoded(some, encoder, CACHE)))
+                said, _ = _asked(name, some, encoder)
                 columns[name][f"false alarms, {kind}"] = round(_alarms(said, label), 4)
         if not chosen.no_peers:
             splits = parted(recipe.labels, module.read(data))
@@ -101,43 +94,19 @@ def _signals(chosen: argparse.Namespace) -> Row:
     return figures
 
 
-async def _asked(name: str, texts: Sequence[str], known: Any) -> tuple[list[Outcome], float]:
+def _asked(name: str, texts: Sequence[str], encoder: Encoder) -> tuple[list[Outcome], float]:
     """What the shipped expert answers, threshold and all; the median time of an answer in ms, the encoding apart."""
-
-    async def no_more(_: Sequence[str]) -> Any:
-        raise AssertionError("a head needs no other vector")
-
-    async def nobody(_: str) -> None:
-        """Labels do not come in pieces."""
-
+    known = encoded(texts, encoder, CACHE)
     bundle = open_bundle(ROOT / "experts" / "bundles" / name)
-    with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / "expertd.db"
-        host = Host(Path(folder), database, Scheduler(database), lambda: datetime.now(UTC), no_more)
-        servable = await linear.load(bundle, host)
-        outcomes, took = [], []
-        for text in texts:
-            query = Query(text, datetime.now(UTC), ZoneInfo("UTC"), vector=known[text], rehearsal=True)
-            began = time.perf_counter()
-            outcomes.append(await servable.answer(query, nobody))
-            took.append(time.perf_counter() - began)
-        await servable.close()
-    return outcomes, statistics.median(took) * 1e3
+    outcomes, row = asyncio.run(asked(bundle, lambda some: [known[text] for text in some], texts))
+    return outcomes, row["p50_ms"]
 
 
 def _figures(labels: Sequence[str], outcomes: Sequence[Outcome], truth: Sequence[str]) -> Row:
     """Of what is answered and of what is not: an abstention counts as wrong in accuracy and macro F1."""
-    from sklearn.metrics import f1_score
-
     said = [_label(outcome) for outcome in outcomes]
-    right = [one == other for one, other in zip(said, truth, strict=True)]
-    low, high = measure.interval(sum(right), len(right))
-    answered = [ok for ok, label in zip(right, said, strict=True) if label]
-    return {
-        "accuracy": round(float(np.mean(right)), 4),
-        "95 % from": round(low, 4),
-        "95 % to": round(high, 4),
-        "macro F1": round(float(f1_score(truth, said, labels=list(labels), average="macro", zero_division=0.0)), 4),
+    answered = [label == wanted for label, wanted in zip(said, truth, strict=True) if label]
+    return _scored(labels, said, truth) | {
         "abstained": round(said.count("") / len(said), 4),
         "accuracy answered": round(float(np.mean(answered)), 4) if answered else 0.0,
     }
@@ -191,6 +160,7 @@ def _first_word(text: str) -> str:
 
 
 def _scored(labels: Sequence[str], said: Sequence[str], truth: Sequence[str]) -> Row:
+    """said: "" for an abstention, which is wrong."""
     from sklearn.metrics import f1_score
 
     right = sum(one == other for one, other in zip(said, truth, strict=True))

@@ -224,6 +224,10 @@ On the test rows, which neither the weights nor a choice has seen. Rows of 1 to 
 
 {chr(10).join(table)}
 
+On the same rows lingua 2.1.1 (all its 75 languages, high accuracy) tells 0.9627 of the sentences, 0.8787 of the word
+pairs and 0.7388 of the single words, and its process takes 1,363 MB (PSS) where one with this expert alone takes 32:
+`python -m bench.experts language`.
+
 ## Limits
 
 {RECIPE.limits.strip()}

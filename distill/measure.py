@@ -25,9 +25,9 @@ def figures(labels: Sequence[str], probabilities: Floats, truth: Sequence[str], 
 
     accuracy, macro_f1, auroc and ece are of every row, whatever the threshold; accuracy_answered of the answered share.
     Where the truth never is some of the labels (a corpus of positive and negative alone), accuracy_among decides among
-    those that it is. accuracy_low, accuracy_high: its interval. Of two labels the second is looked for: found and
-    false_alarms are the shares of the second's and of the first's rows that are answered with it. auroc: one against
-    the rest, the mean over the labels that the truth is. A figure that the rows do not define is left out.
+    those that it is. accuracy_low, accuracy_high: its interval. Of two labels the second is looked for: f1 is its own;
+    found and false_alarms are the shares of the second's and of the first's rows that are answered with it. auroc: one
+    against the rest, the mean over the labels that the truth is. A figure that the rows do not define is left out.
     """
     from sklearn.metrics import f1_score, roc_auc_score
 
@@ -51,6 +51,8 @@ def figures(labels: Sequence[str], probabilities: Floats, truth: Sequence[str], 
     found["accuracy_low"], found["accuracy_high"] = interval(int(right.sum()), len(right))
     if len(labels) == 2:
         alarm = answered & (said == 1)
+        if 1 in present:
+            found["f1"] = f1_score(wanted == 1, said == 1, zero_division=0.0)
         for name, rows in (("found", wanted == 1), ("false_alarms", wanted == 0)):
             if rows.any():
                 found[name] = alarm[rows].mean()

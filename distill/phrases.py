@@ -11,9 +11,10 @@ A grammar is a TOML file of named rules, each a list of alternatives:
     {1..99}     a whole number                       {letters 8}, {digits 6}, {hex 16}: so many of them
     \\          the next sign is meant itself
 
-Rules may not lead back to themselves. Rows are cut into training and validation by *template*: each alternative of a
-rule with at least five belongs to one part for good, by a hash of its text, so that validation meets wordings and
-fillers that no training row has. Knows no labels and no data sets.
+Rules may not lead back to themselves. Sentences are drawn in one of two ways. `phrases` cuts the whole grammar: each
+alternative of a rule with at least five belongs to training or to validation for good, by a hash of its text, so that
+validation meets wordings and fillers that no training row has. `in_turn` uses every template of a rule alike and holds
+out every so many-th of them alone; fillers serve both parts. Knows no labels and no data sets.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import hashlib
 import random
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +37,8 @@ CUT_FROM = 5
 VALIDATION_ONE_IN = 4
 # So many expansions in a row without a new sentence: the grammar has no more.
 _PATIENCE = 200
+# Templates in turn are tried at most so many times the sentences that are wanted.
+_ROUNDS = 4
 
 FOLDER = Path(__file__).resolve().parent / "grammars"
 
@@ -94,6 +97,10 @@ class _Alternative(NamedTuple):
     sequence: _Sequence
 
 
+# A rule's name → one of its alternatives, by chance.
+_Pick = Callable[[str], _Alternative]
+
+
 @dataclass(frozen=True)
 class Grammar:
     """rules: name → alternatives. Made by `read` and `parse`, which check it."""
@@ -120,30 +127,57 @@ class Grammar:
     def phrases(self, start: str, count: int, part: Part, seed: int) -> list[Phrase]:
         """Up to `count` distinct sentences, each template as often as its weight says: the same for the same seed."""
         chance = random.Random(f"{self.name} {start} {part} {seed}")  # noqa: S311  no secret
+
+        def pick(rule: str) -> _Alternative:
+            return chance.choices(*self._parts[rule, part])[0]
+
         found: dict[str, Phrase] = {}
         tries = 0
         while len(found) < count and tries < _PATIENCE:
-            alternatives, weights = self._parts[start, part]
-            template = chance.choices(alternatives, weights)[0]
-            text = _tidy("".join(self._expanded(template.sequence, part, chance)))
+            template = pick(start)
+            text = _tidy("".join(_expanded(template.sequence, pick, chance)))
             tries = tries + 1 if text in found else 0
             found.setdefault(text, Phrase(text, f"{start}: {template.source}"))
         return list(found.values())
 
-    def _expanded(self, sequence: _Sequence, part: Part, chance: random.Random) -> Iterator[str]:
-        for node in sequence:
-            match node:
-                case _Words(text):
-                    yield text
-                case _Rule(name):
-                    alternatives, weights = self._parts[name, part]
-                    yield from self._expanded(chance.choices(alternatives, weights)[0].sequence, part, chance)
-                case _Choice(sequences):
-                    yield from self._expanded(chance.choice(sequences), part, chance)
-                case _Number(low, high):
-                    yield str(chance.randint(low, high))
-                case _Signs(alphabet, size):
-                    yield "".join(chance.choices(alphabet, k=size))
+    def in_turn(self, start: str, count: int, part: Part = "train", one_in: int = 0, seed: int = 1) -> list[str]:
+        """Up to `count` distinct sentences, the templates of `start` one after the other, all other rules uncut.
+
+        one_in: every so many-th template is validation's; 0: all are training's. Weights count in fillers alone.
+        """
+        chance = random.Random(f"{seed} {start}")  # noqa: S311  no secret
+        aside = set(range(one_in - 1, len(self.rules[start]), one_in)) if one_in else set()
+        own = [each for place, each in enumerate(self.rules[start]) if (place in aside) == (part == "validation")]
+
+        def pick(rule: str) -> _Alternative:
+            return chance.choice(self._weighed[rule])
+
+        found: dict[str, None] = {}
+        for turn in range(count * _ROUNDS if own else 0):
+            if len(found) == count:
+                break
+            found.setdefault(_tidy("".join(_expanded(own[turn % len(own)].sequence, pick, chance))))
+        return list(found)
+
+    @cached_property
+    def _weighed(self) -> dict[str, list[_Alternative]]:
+        """Each alternative as often as it counts."""
+        return {name: [each for each in some for _ in range(each.weight)] for name, some in self.rules.items()}
+
+
+def _expanded(sequence: _Sequence, pick: _Pick, chance: random.Random) -> Iterator[str]:
+    for node in sequence:
+        match node:
+            case _Words(text):
+                yield text
+            case _Rule(name):
+                yield from _expanded(pick(name).sequence, pick, chance)
+            case _Choice(sequences):
+                yield from _expanded(chance.choice(sequences), pick, chance)
+            case _Number(low, high):
+                yield str(chance.randint(low, high))
+            case _Signs(alphabet, size):
+                yield "".join(chance.choices(alphabet, k=size))
 
 
 def _tidy(text: str) -> str:

@@ -133,6 +133,7 @@ _TOLD = {
     "accuracy_among": "accuracy among the labels that the rows have",
     "macro_f1": "macro F1",
     "macro_f1_among": "macro F1 among those labels",
+    "f1": "F1 of `{looked_for}`",
     "auroc": "AUROC, one against the rest",
     "ece": f"expected calibration error ({measure.BINS} bins)",
     "answered": "share answered (above the threshold)",
@@ -172,7 +173,8 @@ def card(recipe: Recipe, measured: Figures, strength: float, threshold: float, r
     for figure, words in _TOLD.items():
         cells = [f"{found[figure]:g}" if figure in found else "" for found in measured.values()]
         if any(cells):
-            table.append(f"| {words} | {' | '.join(cells)} |")
+            told = words.replace("{looked_for}", recipe.labels[-1])
+            table.append(f"| {told} | {' | '.join(cells)} |")
     return f"""\
 # {recipe.name}, version {recipe.version}
 

@@ -1,7 +1,7 @@
 """Trains the sentiment expert: `python -m expertd.distill.sentiment`. By the recipe of `expertd.distill.classifier`.
 
 Remarks of GoEmotions, their emotions grouped by their authors into good and bad ones, teach how people feel about each
-other; opinions out of a grammar of our own (`sentiment.txt`) teach how they judge films, meals, services and things.
+other; opinions out of a grammar of our own teach how they judge films, meals, services and things.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import Any
 
 from expertd.experts.kinds.linear import Grams
 
-from . import goemotions
+from . import goemotions, written
 from .classifier import command
-from .grammar import Grammar
 from .recipe import Recipe
-from .rows import Row, Splits
+from .rows import Splits
 
 # The grouping that GoEmotions' authors published; the ambiguous emotions are left out: realisation, surprise,
 # curiosity and confusion.
@@ -52,7 +51,8 @@ Tells whether a text (a review, a message, a remark) speaks well of something, b
 - GoEmotions (Demszky et al., 2020), Apache 2.0: remarks from Reddit, grouped into positive, negative and neutral as its
   authors published it, ambiguous emotions left out. Nine tenths of the published training rows were fitted on, the
   other tenth is validation, the published development rows are the test.
-- Sentences out of a grammar of our own, `sentiment.txt`: opinions on films, meals, services and things.
+- Sentences out of a grammar of our own, `distill/grammars/sentiment.toml`: opinions on films, meals, services and
+  things.
 
 No remark of GoEmotions is in this bundle.
 """,
@@ -69,11 +69,9 @@ No remark of GoEmotions is in this bundle.
 def read(data: Path) -> Splits:
     """Remarks and opinions; the grammar's sentences are fitted on, never measured with."""
     splits = goemotions.splits(data, _sentiment)
-    grammar = Grammar.parse(Path(__file__).with_suffix(".txt").read_text("utf-8"))
-    opinions = [
-        Row(text, label, OPINION_WEIGHT) for label in RECIPE.labels for text in grammar.sentences(label, OPINIONS)
-    ]
-    return Splits([*splits.train, *opinions], splits.validation, splits.tests)
+    opinions = [row for label in RECIPE.labels for row in written.in_turn("sentiment", label, OPINIONS)]
+    weighed = [row._replace(weight=OPINION_WEIGHT) for row in opinions]
+    return Splits([*splits.train, *weighed], splits.validation, splits.tests)
 
 
 def _sentiment(row: dict[str, Any]) -> str | None:

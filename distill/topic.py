@@ -1,20 +1,20 @@
 """Trains the topic expert: `python -m expertd.distill.topic`. By the recipe of `expertd.distill.classifier`.
 
-Requests of CLINC150 and Banking77 teach the topics that they have; sentences out of a grammar of our own (`topic.txt`)
-teach them all. Of the grammar whole templates are held out to choose by. What is measured: CLINC150's test rows, and
-sentences that we wrote for it (`topic_test.txt`).
+Requests of CLINC150 and Banking77 teach the topics that they have; sentences out of a grammar of our own teach them
+all. Of the grammar whole templates are held out to choose by. What is measured: CLINC150's test rows, and
+sentences that we wrote for it (`topic_test.toml`).
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from expertd.experts.kinds.linear import Grams
 
-from . import datasets
+from . import datasets, written
 from .classifier import command
-from .grammar import Grammar
 from .recipe import Recipe
 from .rows import Row, Splits, part_of
 
@@ -81,9 +81,10 @@ Tells which of fourteen everyday topics a text is about.
 - CLINC150 (Larson et al., 2019), CC BY 3.0: requests of the intents that belong to a topic; its own training,
   validation and test rows.
 - Banking77 (Casanueva et al., 2020), CC BY 4.0: a tenth of its training rows, as money.
-- Sentences out of a grammar of our own, `topic.txt`; every sixth of its templates was held out and is validation.
-- 112 sentences of ours that were written for measuring alone, `topic_test.txt`, eight of each topic; they were read
-  twice, before and after the grammar was given more words.
+- Sentences out of a grammar of our own, `distill/grammars/topic.toml`; every sixth of its templates was held out and is
+  validation.
+- 112 sentences of ours that were written for measuring alone, `distill/topic_test.toml`, eight of each topic; they were
+  read twice, before and after the grammar was given more words.
 
 The weights are CC BY 3.0 and CC BY 4.0, after the two sets. No sentence of either is in this bundle.
 """,
@@ -102,10 +103,11 @@ def read(data: Path) -> Splits:
     parts: dict[str, list[Row]] = {"train": [], "validation": [], "test": []}
     for row in _requests(data):
         parts[row.group].append(row._replace(group=""))
-    for part, row in _written():
-        parts[part].append(row)
-    own = Grammar.parse(Path(__file__).with_name("topic_test.txt").read_text("utf-8"))
-    ours = [Row(text, label) for label, texts in own.templates.items() for text in texts]
+    for label in RECIPE.labels:
+        parts["train"] += written.in_turn("topic", label, SENTENCES, "train", HELD_OUT)
+        parts["validation"] += written.in_turn("topic", label, SENTENCES, "validation", HELD_OUT)
+    own = tomllib.loads(Path(__file__).with_name("topic_test.toml").read_text("utf-8"))
+    ours = [Row(text, label) for label, texts in own.items() for text in texts]
     tests = {"CLINC150, test rows with a topic": parts["test"], "sentences of ours": ours}
     return Splits(parts["train"], parts["validation"], tests)
 
@@ -120,16 +122,6 @@ def _requests(data: Path) -> Iterator[Row]:
     for row in datasets.rows(data / "banking77" / "train.jsonl"):
         if part_of(row["text"], read=BANKING_SHARE, left=1 - BANKING_SHARE) == "read":
             yield Row(row["text"], "money", group="train")
-
-
-def _written() -> Iterator[tuple[str, Row]]:
-    grammar = Grammar.parse(Path(__file__).with_suffix(".txt").read_text("utf-8"))
-    for label, templates in grammar.templates.items():
-        held_out = templates[HELD_OUT - 1 :: HELD_OUT]
-        kept = [template for template in templates if template not in held_out]
-        for part, some, count in (("train", kept, SENTENCES), ("validation", held_out, SENTENCES // HELD_OUT)):
-            for text in Grammar({label: some}, grammar.slots).sentences(label, count):
-                yield part, Row(text, label)
 
 
 if __name__ == "__main__":

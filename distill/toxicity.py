@@ -2,20 +2,21 @@
 
 Tweets that people called hateful or offensive are toxic. They are loud and few of their sisters are harmless, so that
 alone they would teach that everything is toxic: requests to assistants, friendly remarks and sentences out of a grammar
-of our own (`toxicity.txt`: insults without slurs; identity terms, and harmless killing of processes) stand beside them.
+of our own (insults without slurs; identity terms, and harmless killing of processes) stand beside them.
 """
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from expertd.experts.kinds.linear import Grams
 
-from . import datasets, goemotions
+from . import datasets, goemotions, written
 from .classifier import command
-from .grammar import Grammar
+from .phrases import Part
 from .recipe import Recipe
 from .rows import Row, Splits, part_of
 from .sentiment import POSITIVE
@@ -24,7 +25,7 @@ from .sentiment import POSITIVE
 SENTENCES, REMARKS, REQUESTS = 2_500, 0.15, 0.25
 # Every so many-th template of the grammar is held out.
 HELD_OUT = 5
-# The part of `toxicity_test.txt` that is toxic.
+# The part of `toxicity_test.toml` that is toxic.
 INSULTS = "insults and threats"
 
 RECIPE = Recipe(
@@ -49,10 +50,11 @@ Tells whether a text insults, threatens or shows hate, so that it may be hidden,
   toxic, the others fine; cut by hash, 80 / 10 / 10 %.
 - GoEmotions (Demszky et al., 2020), Apache 2.0: one in seven of its friendly and neutral remarks, taken for fine.
 - CLINC150 (Larson et al., 2019), CC BY 3.0: a quarter of its requests to an assistant, taken for fine.
-- Sentences out of a grammar of our own, `toxicity.txt`: insults and threats without slurs; identity terms in harmless
-  sentences, and what only sounds violent ("kill the process"). Every fifth template was held out and is validation.
-- 70 sentences of ours that were written for measuring alone, `toxicity_test.txt`; they and the other tests were read
-  twice, before and after the grammar was given more words.
+- Sentences out of a grammar of our own, `distill/grammars/toxicity.toml`: insults and threats without slurs; identity
+  terms in harmless sentences, and what only sounds violent ("kill the process"). Every fifth template was held out and
+  is validation.
+- 70 sentences of ours that were written for measuring alone, `distill/toxicity_test.toml`; they and the other tests
+  were read twice, before and after the grammar was given more words.
 
 No text of the three sets is in this bundle.
 """,
@@ -74,11 +76,8 @@ def read(data: Path) -> Splits:
     for source, part, row in (*_tweets(data), *_remarks(data), *_requests(data), *_written()):
         parts[part].setdefault(source, []).append(row)
     joined = {part: [row for rows in parts[part].values() for row in rows] for part in ("train", "validation")}
-    own = Grammar.parse(Path(__file__).with_name("toxicity_test.txt").read_text("utf-8"))
-    ours = {
-        name: [Row(text, "toxic" if name == INSULTS else "fine") for text in texts]
-        for name, texts in own.templates.items()
-    }
+    own = tomllib.loads(Path(__file__).with_name("toxicity_test.toml").read_text("utf-8"))
+    ours = {name: [Row(text, "toxic" if name == INSULTS else "fine") for text in texts] for name, texts in own.items()}
     return Splits(joined["train"], joined["validation"], parts["test"] | ours)
 
 
@@ -114,13 +113,11 @@ def _requests(data: Path) -> Iterator[Placed]:
 
 
 def _written() -> Iterator[Placed]:
-    grammar = Grammar.parse(Path(__file__).with_suffix(".txt").read_text("utf-8"))
-    for label, templates in grammar.templates.items():
-        held_out = templates[HELD_OUT - 1 :: HELD_OUT]
-        kept = [template for template in templates if template not in held_out]
-        for part, some, count in (("train", kept, SENTENCES), ("validation", held_out, SENTENCES // HELD_OUT)):
-            for text in Grammar({label: some}, grammar.slots).sentences(label, count):
-                yield "written", part, Row(text, label)
+    parts: tuple[Part, ...] = ("train", "validation")
+    for label in ("toxic", "fine"):
+        for part in parts:
+            for row in written.in_turn("toxicity", label, SENTENCES, part, HELD_OUT):
+                yield "written", part, row
 
 
 if __name__ == "__main__":

@@ -40,6 +40,16 @@ def from_grammar(name: str, starts: Sequence[str], count: int, part: Part) -> li
     return rows
 
 
+def in_turn(name: str, label: str, count: int, part: Part = "train", one_in: int = 0) -> list[Row]:
+    """Up to `count` sentences of one rule, labelled with its name, each of its templates as often as any other.
+
+    one_in: every so many-th template is held out for validation, which has so many times fewer rows.
+    """
+    if part == "validation":
+        count //= max(one_in, 1)
+    return [Row(text, label) for text in phrases.read(name).in_turn(label, count, part, one_in)]
+
+
 def held_out(name: str) -> list[Row]:
     """The test set of a bundle that was written by hand: payload and expected label. Raises: OSError, ValueError."""
     path = BUNDLES / name / HELD_OUT

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from expertd.distill import classifier, measure
 from expertd.distill.classifier import make
-from expertd.distill.grammar import Grammar, GrammarError
 from expertd.distill.recipe import Recipe
 from expertd.distill.rows import DataError, Row, Splits, encoded, part_of, parted, plain, varied
 from expertd.experts.bundle import open_bundle
@@ -239,41 +238,3 @@ def test_the_threshold_is_the_lowest_that_reaches_the_accuracy_within_the_share_
     assert measure.threshold(found, truth, 1.0, 0.5) == pytest.approx(0.7)
     assert measure.threshold(found, truth, 1.0, 0.1) == pytest.approx(0.55)
     assert measure.threshold(found, truth, 0.5, 0.5) == 0.0
-
-
-# --- Grammars --------------------------------------------------------------------------------------------------------
-
-GRAMMAR = """
-[glad]
-# a remark
-what a {fine} {thing}
-{fine}
-[sad]
-no {thing}
-{fine} = lovely; very {fine}
-{thing} = day; hat
-"""
-
-
-def test_a_grammar_fills_slots_within_slots_the_same_for_the_same_seed() -> None:
-    grammar = Grammar.parse(GRAMMAR)
-    found = grammar.sentences("glad", 10)
-    assert found == Grammar.parse(GRAMMAR).sentences("glad", 10)
-    assert len(set(found)) == len(found)
-    assert {"lovely", "very lovely"} <= set(found)
-    assert not any("{" in text for text in found)
-    # No more to say than this.
-    assert sorted(grammar.sentences("sad", 10)) == ["no day", "no hat"]
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("what a {thing}", "before the first"),
-        ("[glad]\nwhat a {thing}", "nothing fills"),
-        ("[glad]\n{a}\n{a} = {a}", "slots within slots"),
-    ],
-)
-def test_a_grammar_that_leads_nowhere_is_refused(text: str, told: str) -> None:
-    with pytest.raises(GrammarError, match=told):
-        Grammar.parse(text).sentences("glad", 3)

@@ -255,8 +255,9 @@ def test_no_sentence_of_the_data_sets_is_in_the_bundles() -> None:
             ours.update(runs_of_words(sentence))
         for golden in bundle.golden():
             ours.update(runs_of_words(golden.query_fields.payload or ""))
-    for text in ("topic_test.txt", "topic.txt", "sentiment.txt", "toxicity.txt", "toxicity_test.txt"):
-        for line in (Path(topic.__file__).with_name(text)).read_text("utf-8").splitlines():
+    grammars = [f"grammars/{name}.toml" for name in ("topic", "sentiment", "toxicity")]
+    for text in ("topic_test.toml", "toxicity_test.toml", *grammars):
+        for line in (Path(topic.__file__).parent / text).read_text("utf-8").splitlines():
             ours.update(runs_of_words(line))
     texts = [
         row["text"]

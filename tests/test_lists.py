@@ -22,7 +22,8 @@ from expertd.experts.servable import Host
 from expertd.experts.skills import lists
 from expertd.experts.skills.ledger import Ledger
 from expertd.experts.skills.list_items import split_items
-from expertd.experts.skills.list_request import find_list, list_name, read_request
+from expertd.experts.skills.list_naming import find_list, list_name
+from expertd.experts.skills.list_request import read_request
 from expertd.experts.skills.lists import Lists
 from expertd.experts.skills.meaning import content_words
 from expertd.experts.values import Abstention, Action, Answer, FloatArray, Outcome, Query

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expertd.experts.errors import QueryError, StoreError, UnavailableError
+from expertd.experts.kinds.skill import SkillServable
 from expertd.experts.schedule import Scheduler
 from expertd.experts.servable import Host
+from expertd.experts.skills.calculator import Calculator
 from expertd.experts.skills.choosing import find_choice
 from expertd.experts.skills.ledger import KEPT_CHANGES, Ledger
 from expertd.experts.skills.meaning import content_words, rank, shares
@@ -461,3 +464,70 @@ async def test_a_note_is_only_ever_a_value(person: Person) -> None:
 )
 def test_places_are_read_where_they_point(plain: str, places: tuple[int, ...]) -> None:
     assert find_choice(plain, "notes?").places == places
+
+
+# --- The ledger -------------------------------------------------------------------------------------------------------
+
+
+async def test_two_versions_see_what_the_other_one_wrote(person: Person) -> None:
+    other = person.another()
+    for at, skill in enumerate([person.skill, other, person.skill, other]):
+        await skill.answer(Query(f"note: number {at}", NOW, BERLIN, session="s"))
+        for each in (person.skill, other):
+            _, slots, _ = done(await each.answer(Query("show all my notes", NOW, BERLIN, session="s")))
+            assert slots["count"] == at + 1
+    other.close()
+    assert len(await person.texts()) == 4
+
+
+async def test_a_closed_ledger_opens_the_file_again(full: Person) -> None:
+    full.skill.close()
+    full.skill.close()
+    assert len(await full.texts()) == 4
+
+
+async def test_what_serves_a_skill_closes_the_files_that_it_holds(
+    full: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Notes] = []
+    close = Notes.close
+    monkeypatch.setattr(Notes, "close", lambda skill: (closed.append(skill), close(skill)))
+    await SkillServable(full.skill).close()
+    await SkillServable(Calculator()).close()  # holds none
+    assert closed == [full.skill]
+
+
+async def test_a_look_is_taken_on_the_event_loop_only_while_it_is_quick(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "x.db", "notes", ("CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY)",))
+    with ledger.changing("added", NOW) as change:
+        change.insert("notes", id=1)
+    work = 0
+
+    def look() -> int:
+        with ledger.reading() as connection:
+            connection.execute("SELECT id FROM notes").fetchall()
+        sum(range(work))
+        return threading.get_ident()
+
+    here = threading.get_ident()
+    assert await ledger.look(look) != here
+    for _ in range(20):  # a busy machine may make one look slow
+        if await ledger.look(look) == here:
+            break
+    else:
+        pytest.fail("never on the event loop")
+    work = 3_000_000
+    await ledger.look(look)
+    assert await ledger.look(look) != here
+    ledger.close()
+
+
+async def test_a_writer_does_not_hold_up_a_look(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "x.db", "notes", ("CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY)",))
+    with ledger.changing("added", NOW) as change:
+        change.insert("notes", id=1)
+    with ledger.changing("added", NOW) as change:
+        change.insert("notes", id=2)
+        with ledger.reading() as connection:
+            assert [row["id"] for row in connection.execute("SELECT id FROM notes")] == [1]
+    ledger.close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expertd.distill import phrases
+from expertd.distill import phrases, sentiment, spam, topic, toxicity
 from expertd.distill.phrases import GrammarError
 
 WEATHER = """
@@ -46,6 +47,26 @@ def test_a_rule_of_few_alternatives_is_shared_by_all_parts() -> None:
 def test_sentences_are_distinct_and_end_when_the_grammar_has_no_more() -> None:
     found = phrases.parse("two", '[rules]\nstart = ["a[ b]"]').phrases("start", 50, "train", 1)
     assert sorted(phrase.text for phrase in found) == ["a", "a b"]
+
+
+def test_in_turn_every_template_speaks_as_often_as_any_other() -> None:
+    grammar = phrases.parse("turns", '[rules]\nstart = ["a{1..100000}", "50* b{1..100000}"]')
+    assert "".join(text[0] for text in grammar.in_turn("start", 6)) == "ababab"
+    assert grammar.in_turn("start", 6) == grammar.in_turn("start", 6) != grammar.in_turn("start", 6, seed=2)
+
+
+def test_in_turn_every_so_many_th_template_is_held_out_and_fillers_serve_both_parts() -> None:
+    grammar = phrases.parse("held", '[rules]\nstart = ["a {x}", "b {x}", "c {x}"]\nx = ["1", "2", "3", "4", "5", "6"]')
+    train, validation = (grammar.in_turn("start", 100, part, one_in=3) for part in ("train", "validation"))
+    assert {text[0] for text in train} == {"a", "b"}
+    assert {text[0] for text in validation} == {"c"}
+    assert {text[-1] for text in train} == {text[-1] for text in validation} == set("123456")
+    assert grammar.in_turn("start", 100, "validation") == []
+
+
+def test_in_turn_a_heavier_filler_comes_more_often() -> None:
+    grammar = phrases.parse("heavy", '[rules]\nstart = ["{x}{1..100000}"]\nx = ["9* x", "y"]')
+    assert sum(text.startswith("x") for text in grammar.in_turn("start", 400)) > 300
 
 
 def test_a_heavier_alternative_comes_more_often() -> None:
@@ -97,6 +118,23 @@ def test_every_grammar_of_ours_is_sound_and_rich(name: str) -> None:
             found = grammar.phrases(label, 300, part, 1)  # type: ignore[arg-type]
             assert len(found) >= least, (label, part)
             assert all(phrase.text for phrase in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "one_in"),
+    [
+        ("sentiment", sentiment.RECIPE.labels, 0),
+        ("spam", spam.RECIPE.labels, 0),
+        ("topic", topic.RECIPE.labels, topic.HELD_OUT),
+        ("toxicity", toxicity.RECIPE.labels, toxicity.HELD_OUT),
+    ],
+)
+def test_every_grammar_that_is_used_in_turn_is_rich(name: str, labels: Sequence[str], one_in: int) -> None:
+    grammar = phrases.read(name)
+    for label in labels:
+        assert len(grammar.in_turn(label, 300, "train", one_in)) == 300, label
+        if one_in:
+            assert len(grammar.in_turn(label, 60, "validation", one_in)) > 30, label
 
 
 @given(st.text(max_size=60), st.integers(0, 1_000))

@@ -517,3 +517,214 @@ async def test_one_is_listed_by_its_name(person: Person) -> None:
     assert [item["name"] for item in done(await person.says("show the laundry timer"))[1]["items"]] == ["laundry"]
     assert done(await person.says("what timers do i have"))[1]["count"] == 2
     assert done(await person.says("show the rice timer"))[1]["count"] == 2
+
+
+# --- Days that are left out, and days by which something is called ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "weekdays", "first"),
+    [
+        ("wake me every day at 7 except weekends", [0, 1, 2, 3, 4], "2026-03-03T07:00:00+01:00"),
+        ("wake me every day except on sundays at 7", [0, 1, 2, 3, 4, 5], "2026-03-03T07:00:00+01:00"),
+        ("every day but saturday and sunday at 7 wake me up", [0, 1, 2, 3, 4], "2026-03-03T07:00:00+01:00"),
+        ("set a daily alarm for 6:30, not on tuesdays", [0, 2, 3, 4, 5, 6], "2026-03-04T06:30:00+01:00"),
+        ("alarm at 7 on all days except friday", [0, 1, 2, 3, 5, 6], "2026-03-03T07:00:00+01:00"),
+        ("alarm every weekday at 8 apart from tuesday and friday", [0, 2, 3], "2026-03-04T08:00:00+01:00"),
+        ("set an alarm every day at 7, just not on fridays", [0, 1, 2, 3, 5, 6], "2026-03-03T07:00:00+01:00"),
+        ("alarm at 6 every morning with sundays off", [0, 1, 2, 3, 4, 5], "2026-03-03T06:00:00+01:00"),
+        ("set a weekly alarm for monday at 8", [0], "2026-03-09T08:00:00+01:00"),
+    ],
+)
+async def test_weekdays_are_left_out_of_what_repeats(
+    person: Person, text: str, weekdays: list[int], first: str
+) -> None:
+    name, slots, _ = done(await person.would_say(text))
+    assert (name, slots["recurrence"]["weekdays"], slots["due"]) == ("alarm.created", weekdays, first)
+    assert not slots["name"]
+
+
+async def test_an_exception_is_no_part_of_a_reminders_task_unless_it_says_no_time(person: Person) -> None:
+    _, slots, _ = done(await person.would_say("remind me every day at 9 to water the plants unless it's a weekend"))
+    assert (slots["text"], slots["recurrence"]["weekdays"]) == ("water the plants", [0, 1, 2, 3, 4])
+    _, slots, _ = done(await person.would_say("remind me every day at 8 to feed everyone except bob"))
+    assert (slots["text"], slots["recurrence"]) == ("feed everyone except bob", {"frequency": "daily", "hour": 8})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("wake me every day at 7 except on holidays", "Only weekdays can be left out"),
+        ("wake me every day at 7 unless i'm on leave", "Only weekdays can be left out"),
+        ("remind me every day at 8 to stretch except tomorrow", "Only weekdays can be left out"),
+        ("remind me every 2 hours to drink, not at weekends", "Only weekdays can be left out"),
+        ("alarm every saturday at 9 except saturdays", "No day would be left"),
+    ],
+)
+async def test_an_exception_that_cannot_be_kept_is_never_passed_over(person: Person, text: str, said: str) -> None:
+    assert said in asked_back(await person.says(text))
+    assert not person.scheduler.jobs("timers")
+
+
+async def test_a_weekday_that_is_ruled_out_is_not_the_day_that_is_meant(person: Person) -> None:
+    _, slots, _ = done(await person.would_say("wake me at 7 tomorrow, not friday"))
+    assert (slots["due"], slots["recurrence"]) == ("2026-03-03T07:00:00+01:00", None)
+
+
+async def test_a_repeating_alarm_is_singled_out_by_its_days(person: Person) -> None:
+    await person.says("wake me every weekday at 7")
+    await person.says("wake me every weekend at 9")
+    await person.says("wake me every day at 12")
+    name, slots, _ = done(await person.says("cancel the weekday alarm"))
+    assert (name, slots["due"][11:16]) == ("alarm.cancelled", "07:00")
+    _, slots, _ = done(await person.says("cancel my weekend alarm"))
+    assert slots["due"][11:16] == "09:00"
+    _, slots, _ = done(await person.says("cancel my daily alarm"))
+    assert slots["due"][11:16] == "12:00"
+
+
+async def test_one_is_singled_out_by_its_length_also_where_another_length_is_added(person: Person) -> None:
+    await person.says("set a timer for 10 minutes")
+    await person.says("set a timer for 20 minutes")
+    _, slots, _ = done(await person.says("add 5 minutes to my 10 minute timer"))
+    assert slots["seconds"] == 900.0
+    assert done(await person.says("give the 20 minute timer 5 more minutes"))[1]["seconds"] == 1500.0
+    assert "of 7 min" in asked_back(await person.says("add 5 minutes to my 7 minute timer"))
+
+
+# --- Leaving out, pausing and cancelling ------------------------------------------------------------------------------
+
+
+async def test_the_next_of_a_repeating_alarm_is_skipped_and_one_that_does_not_repeat_is_cancelled(
+    person: Person,
+) -> None:
+    await person.says("wake me every day at 7")
+    (job,) = person.scheduler.jobs("timers")
+    assert job.due is not None
+    name, slots, _ = done(await person.says("skip the next alarm"))
+    (skipped,) = person.scheduler.jobs("timers")
+    assert (name, slots["id"]) == ("alarm.skipped", job.id)
+    assert skipped.due is not None
+    assert timedelta(hours=22) < skipped.due - job.due < timedelta(hours=26)
+    await person.says("cancel the alarm")
+    await person.says("set a timer for 10 minutes")
+    assert done(await person.says("skip the timer"))[0] == "timer.cancelled"
+
+
+async def test_tomorrows_alarm_is_skipped(person: Person) -> None:
+    now = datetime.now(BERLIN)
+    # Past for today, so that the next one is tomorrow's.
+    past = max(now - timedelta(minutes=30), now.replace(hour=0, minute=0))
+    await person.says(f"wake me every day at {past:%H:%M}")
+    (job,) = person.scheduler.jobs("timers")
+    name, _, _ = done(await person.says("skip tomorrow's alarm"))
+    (skipped,) = person.scheduler.jobs("timers")
+    assert name == "alarm.skipped"
+    assert job.due is not None
+    assert skipped.due is not None
+    assert skipped.due > job.due
+
+
+async def test_all_timers_are_paused_and_run_on(person: Person) -> None:
+    for said in ("set a timer for 10 minutes", "set a pasta timer for 8 minutes", "wake me at 7"):
+        await person.says(said)
+    name, slots, _ = done(await person.says("pause all timers"))
+    assert (name, slots["count"]) == ("timer.paused", 2)
+    assert [job.due is None for job in person.scheduler.jobs("timers")] == [False, True, True]
+    name, slots, _ = done(await person.says("resume all"))
+    assert (name, slots["count"]) == ("timer.resumed", 2)
+    assert all(job.due is not None for job in person.scheduler.jobs("timers"))
+
+
+@pytest.mark.parametrize("text", ["cancel everything", "cancel all", "please cancel all of them"])
+async def test_everything_is_cancelled_where_timers_are_asked_directly(person: Person, text: str) -> None:
+    await person.says("set a timer for 10 minutes")
+    await person.says("wake me at 7")
+    assert done(await person.says(text))[1]["count"] == 2
+    assert not person.scheduler.jobs("timers")
+
+
+async def test_a_rehearsed_change_changes_nothing(person: Person) -> None:
+    await person.says("set a timer for 10 minutes")
+    await person.says("wake me every day at 7")
+    before = person.scheduler.jobs("timers")
+    now = datetime.now(BERLIN)
+    for said in ("skip the next alarm", "pause all", "rename the timer to eggs", "cancel everything"):
+        done(await person.would_say(said, now=now))
+    assert person.scheduler.jobs("timers") == before
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("don't wake me on weekends", [[0, 1, 2, 3, 4], [1]]),
+        ("turn off my morning alarm on fridays and saturdays", [[0, 1, 2, 3, 6], [1]]),
+        ("cancel all alarms on tuesdays", None),
+    ],
+)
+async def test_weekdays_are_taken_out_of_a_repeating_alarm(
+    person: Person, text: str, left: list[list[int]] | None
+) -> None:
+    await person.says("wake me every day at 7")
+    await person.says("set an alarm every tuesday at 5pm")
+    outcome = await person.says(text)
+    if left is None:  # both go off then, and one of them on other days too
+        assert "Which one" in asked_back(outcome)
+        left = [[], [1]]
+    else:
+        assert done(outcome)[0] == "alarm.changed"
+    rules = [job.rule.recurrence for job in person.scheduler.jobs("timers") if job.rule is not None]
+    assert sorted(list(rule.weekdays) for rule in rules) == sorted(left)
+
+
+async def test_an_alarm_of_no_other_days_is_cancelled(person: Person) -> None:
+    await person.says("set an alarm every tuesday at 5pm")
+    await person.says("set a timer for 10 minutes")
+    assert done(await person.says("don't wake me on tuesdays any more"))[0] == "alarm.cancelled"
+    assert [job.payload["kind"] for job in person.scheduler.jobs("timers")] == ["timer"]
+
+
+async def test_the_next_one_that_is_skipped_comes_again(person: Person) -> None:
+    await person.says("wake me every day at 7")
+    await person.says("set a timer for 10 seconds")
+    assert done(await person.says("skip the next one"))[0] == "alarm.skipped"
+    assert len(person.scheduler.jobs("timers")) == 2
+
+
+# --- Snoozing and renaming --------------------------------------------------------------------------------------------
+
+
+async def test_snoozing_again_moves_the_one_that_is_snoozed(person: Person) -> None:
+    await person.says("set a timer for 1 second")
+    for _ in range(100):
+        if person.scheduler.fired("timers"):
+            break
+        await asyncio.sleep(0.05)
+    first = done(await person.says("snooze"))[1]
+    again = done(await person.says("snooze for 20 minutes"))[1]
+    (job,) = person.scheduler.jobs("timers")
+    assert first["id"] == again["id"] == job.id
+    assert again["due"] > first["due"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "name"),
+    [
+        ("rename the pasta timer to eggs", "name", "eggs"),
+        ("change the name of the pasta timer to spaghetti", "name", "spaghetti"),
+        ("call the pasta timer rice please", "name", "rice"),
+        ("rename the reminder to call mum to call dad", "text", "call dad"),
+    ],
+)
+async def test_what_is_set_gets_another_name(person: Person, text: str, place: str, name: str) -> None:
+    await person.says("set a pasta timer for 10 minutes")
+    await person.says("set a tea timer for 3 minutes")
+    await person.says("remind me tomorrow at 9 to call mum")
+    action, slots, _ = done(await person.says(text))
+    assert (action.split(".")[1], slots[place]) == ("renamed", name)
+    assert name in [Item(job).payload.name or Item(job).payload.text for job in person.scheduler.jobs("timers")]
+
+
+async def test_a_rename_without_a_name_asks_for_it(person: Person) -> None:
+    await person.says("set a pasta timer for 10 minutes")
+    assert asked_back(await person.says("rename the pasta timer")) == "What shall it be called?"

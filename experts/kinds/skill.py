@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BundleError
 from ..servable import Emit, Host
-from ..skills.registry import SKILLS, Skill
+from ..skills.registry import SKILLS, Closes, Skill
 from ..values import Outcome, Query
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class SkillServable:
         return 0
 
     async def close(self) -> None:
-        """A skill holds nothing of its own: what it remembers lies with the host."""
+        """What a skill remembers lies with the host; one that holds a file of it open has a method `close`."""
+        if isinstance(self._skill, Closes):
+            await asyncio.to_thread(self._skill.close)
 
 
 async def load(bundle: Bundle, host: Host) -> SkillServable:

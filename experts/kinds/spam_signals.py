@@ -12,13 +12,18 @@ from functools import cache
 
 # More of a text is not looked through.
 LOOKED_AT = 32_768
+# The wordings are looked for in less.
+WORDED = 4_096
 
 # name → (pattern, what is said of it)
 _WORDINGS: dict[str, tuple[str, str]] = {
     "premium number": (r"\b0\s?9(?:\d\s?){8,9}\b|\b0?8[47]\d(?:\s?\d){7,8}\b", "it gives a number that costs extra"),
     "long number": (r"(?<!\d)(?:\+?\d[\s().-]?){10,14}(?!\d)", ""),
     "short code": (r"\b(?:to|on|at|sms|text|txt|from|code)\W{1,3}\d{4,6}\b", ""),
-    "price": (r"(?:£|\$|€|\busd|\bgbp|\beur|\brs\.?)\s?\d|\b\d+(?:\.\d\d)?\s?(?:pounds?|dollars?|euros?|bucks|gbp|usd)\b", ""),
+    "price": (
+        r"(?:£|\$|€|\busd|\bgbp|\beur|\brs\.?)\s?\d|\b\d+(?:\.\d\d)?\s?(?:pounds?|dollars?|euros?|bucks|gbp|usd)\b",
+        "",
+    ),
     "price each": (
         r"\b\d+(?:\.\d+)?\s?p\s?(?:/|per\b|a\b)?\s?(?:min|msg|text|txt|sms|call|wk|week|day)?\b|"
         r"(?:£|\$|€)\s?\d+(?:\.\d+)?\s?(?:/|per\b)\s?(?:min|msg|text|txt|sms|call|wk|week|day|month)|"
@@ -26,15 +31,24 @@ _WORDINGS: dict[str, tuple[str, str]] = {
         "it names a price per message or minute",
     ),
     "age": (r"\b(?:over|age)?\s?(?:16|18|21)\s?(?:\+|s? only|or over|yrs)", "it has an age limit"),
-    "text a word": (r"\b(?:te?xt|reply|send|sms|msg)\b\W{1,3}[\"']?[A-Z0-9]{2,}\b[^.!?]{0,20}\b(?:to|on|for)\b|"
-                    r"\b(?i:te?xt|reply|send)\b [\"']?(?:STOP|YES|WIN|GO|CHAT|END|HELP)\b", "it wants a word sent to it"),
+    "text a word": (
+        r"\b(?:te?xt|reply|send|sms|msg)\b\W{1,3}[\"']?[A-Z0-9]{2,}\b[^.!?]{0,20}\b(?:to|on|for)\b|"
+        r"\b(?i:te?xt|reply|send)\b [\"']?(?:STOP|YES|WIN|GO|CHAT|END|HELP)\b",
+        "it wants a word sent to it",
+    ),
     "prize": (
         r"\b(?:prizes?|winners?|won|awarded|guaranteed|jackpot|lottery|lotto|draw|raffle|reward|bonus|voucher|giveaway|"
         r"entitled|selected to|been (?:chosen|selected))\b",
         "it promises a prize",
     ),
-    "free": (r"\bfree\b(?! (?:time|tonight|today|tomorrow|on |at |now|for lunch|later|to talk|software))", "it offers something free"),
-    "claim": (r"\b(?:claim|collect|redeem)\b[^.!?]{0,40}\b(?:call|now|your|prize|here|code|it|todays?)\b", "it wants something claimed"),
+    "free": (
+        r"\bfree\b(?! (?:time|tonight|today|tomorrow|on |at |now|for lunch|later|to talk|software))",
+        "it offers something free",
+    ),
+    "claim": (
+        r"\b(?:claim|collect|redeem)\b[^.!?]{0,40}\b(?:call|now|your|prize|here|code|it|todays?)\b",
+        "it wants something claimed",
+    ),
     "act now": (
         r"\b(?:act now|call now|order now|apply now|buy now|click (?:here|below|now|on)|join now|sign up|limited time|"
         r"don'?t (?:miss|delay|wait)|hurry|last chance|offer (?:ends|expires)|expires? (?:today|soon)|while (?:stocks?|"
@@ -47,8 +61,8 @@ _WORDINGS: dict[str, tuple[str, str]] = {
         "it tells how to get no more of it",
     ),
     "earnings": (
-        r"\b(?:work (?:from|at) home|home.based|earn(?:ings)?|income|make (?:money|\$)|get rich|financial freedom|extra "
-        r"cash|millionaires?|mlm|be your own boss|investment opportunit\w+|guaranteed returns?)\b",
+        r"\b(?:work (?:from|at) home|home.based|earn(?:ings)?|income|make (?:money|\$)|get rich|financial freedom|"
+        r"extra cash|millionaires?|mlm|be your own boss|investment opportunit\w+|guaranteed returns?)\b",
         "it promises earnings",
     ),
     "loan": (
@@ -62,13 +76,13 @@ _WORDINGS: dict[str, tuple[str, str]] = {
         "it offers remedies",
     ),
     "dating": (
-        r"\b(?:xxx|porn\w*|sex\w*|nudes?|horny|singles?|dating|adult|hot (?:girls?|babes?|women)|girls? (?:waiting|want)|"
-        r"secret admirer|fancies you|live chat|hook ?up|webcam)\b",
+        r"\b(?:xxx|porn\w*|sex\w*|nudes?|horny|singles?|dating|adult|hot (?:girls?|babes?|women)|girls? (?:waiting|"
+        r"want)|secret admirer|fancies you|live chat|hook ?up|webcam)\b",
         "it offers company",
     ),
     "wares": (
-        r"\b(?:cheap(?:est)?|discount\w*|% off|percent off|wholesale|rolex|replicas?|oem|software for|save (?:up|\d|\$)|"
-        r"best price|lowest price|bulk (?:e-?mail|mail)|e-?mail addresses|ringtones?|polyphonic|tones?|casino|"
+        r"\b(?:cheap(?:est)?|discount\w*|% off|percent off|wholesale|rolex|replicas?|oem|software for|save (?:up|"
+        r"\d|\$)|best price|lowest price|bulk (?:e-?mail|mail)|e-?mail addresses|ringtones?|polyphonic|tones?|casino|"
         r"stock (?:alert|pick)|penny stock|otc|bitcoin|crypto\w*|forex|seo|backlinks|printer cartridges|toner)\b",
         "it advertises",
     ),
@@ -78,14 +92,20 @@ _WORDINGS: dict[str, tuple[str, str]] = {
         r"western union)\b",
         "it promises a share of a fortune",
     ),
-    "nameless": (r"\bdear (?:friend|sir|madam|customer|member|valued|winner|user|homeowner|investor|business)\w*", "it does not know your name"),
+    "nameless": (
+        r"\bdear (?:friend|sir|madam|customer|member|valued|winner|user|homeowner|investor|business)\w*",
+        "it does not know your name",
+    ),
     # These speak for a message that is wanted.
     "answers": (
-        r"(?m)^>|^on [^\n]{4,80}wrote:|^-{2,} ?original message|^-{3,} forwarded by|^(?:re|fwd?):|\bsubject ?: ?(?:re|fw)\b|"
-        r"\bwrites:$",
+        r"(?m)^>|^on [^\n]{4,80}wrote:|^-{2,} ?original message|^-{3,} forwarded by|^(?:re|fwd?):|"
+        r"\bsubject ?: ?(?:re|fw)\b|\bwrites:$",
         "",
     ),
-    "code": (r"\b(?:code|otp|pin|passcode)\b[^.!?]{0,40}\b\d{4,8}\b|\b\d{4,8}\b[^.!?]{0,30}\b(?:is your|as your)\b", ""),
+    "code": (
+        r"\b(?:code|otp|pin|passcode)\b[^.!?]{0,40}\b\d{4,8}\b|\b\d{4,8}\b[^.!?]{0,30}\b(?:is your|as your)\b",
+        "",
+    ),
     "appointment": (
         r"\b(?:your (?:booking|reservation|appointment|order|parcel|package|delivery|flight|ticket|table|payment of|"
         r"invoice|statement)|is confirmed|has (?:shipped|arrived|been (?:dispatched|delivered|received))|"
@@ -106,14 +126,14 @@ NAMES = (*_SHAPES, *_WORDINGS)
 Found = dict[str, tuple[float, str]]
 
 _LINK = re.compile(
-    r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|net|org|co\.uk|biz|info|ru|cn|xyz|top|click)\b", re.IGNORECASE
+    r"(?:https?://|www\.)\S+|\b[\w-]{1,60}\.(?:com|net|org|co\.uk|biz|info|ru|cn|xyz|top|click)\b", re.IGNORECASE
 )
 # Where a mail was collected, and how it was quoted.
 _TAG = re.compile(r"^((?:subject ?: ?)?(?:\s*(?:re|fwd?|aw|sv) ?: ?)*)\[[\w .:/-]{2,30}\] ?", re.IGNORECASE)
 _LIST = re.compile(
-    r"^(?:_{10,}|-{20,}|={20,}) *\r?\n(?:[^\n]*\r?\n){0,3}?[^\n]*(?:mailing list|listinfo|sponsored by|sf\.net|thinkgeek)"
-    r"[\s\S]{0,600}\Z|^-+~?-> *\r?\n?[\s\S]{0,900}\Z|^-{2,} ?\r?\n[^\n]{0,120}(?:mailing list|users' group|@lists?\.)"
-    r"[\s\S]{0,400}\Z|^-----BEGIN PGP SIGNATURE-----[\s\S]{0,900}?(?:-----END PGP SIGNATURE-----|\Z)",
+    r"^(?:_{10,}|-{20,}|={20,}) *\r?\n(?:[^\n]*\r?\n){0,3}?[^\n]*(?:mailing list|listinfo|sponsored by|sf\.net|"
+    r"thinkgeek)[\s\S]{0,600}\Z|^-+~?-> *\r?\n?[\s\S]{0,900}\Z|^-{2,} ?\r?\n[^\n]{0,120}(?:mailing list|users' group|"
+    r"@lists?\.)[\s\S]{0,400}\Z|^-----BEGIN PGP SIGNATURE-----[\s\S]{0,900}?(?:-----END PGP SIGNATURE-----|\Z)",
     re.MULTILINE | re.IGNORECASE,
 )
 _QUOTED = re.compile(r"^(?:[>|:%] ?)+|^On [^\n]{4,80} wrote: *$|^-{2,}[^\n]{0,60}Hash: [^\n]*$", re.MULTILINE)
@@ -133,17 +153,18 @@ def find(text: str) -> tuple[Found, str]:
     """(signal → (value, what is said of it), the text without what a mailing list added)."""
     text = text[:LOOKED_AT]
     plain = _QUOTED.sub("", _LIST.sub("", _TAG.sub(r"\1", text, count=1)))
-    found: Found = {name: (1.0, told) for name, (pattern, told) in _patterns().items() if pattern.search(text)}
-    letters = [letter for letter in plain[:4_000] if letter.isalpha()]
-    size = max(len(plain[:4_000].strip()), 1)
+    found: Found = {name: (1.0, told) for name, (pattern, told) in _patterns().items() if pattern.search(text[:WORDED])}
+    start = plain[:WORDED]
+    letters = [letter for letter in start if letter.isalpha()]
+    size = max(len(start.strip()), 1)
     capitals = sum(map(str.isupper, letters)) / max(len(letters), 1)
     found["capitals"] = (min(1.0, 2 * capitals), "")
-    found["digits"] = (min(1.0, 4 * sum(map(str.isdigit, plain[:4_000])) / size), "")
+    found["digits"] = (min(1.0, 4 * sum(map(str.isdigit, start)) / size), "")
     found["exclamations"] = (min(plain.count("!"), 4) / 4, "")
-    found["shouted words"] = (min(len(re.findall(r"\b[A-Z]{4,}\b", plain[:4_000])), 5) / 5, "it shouts")
+    found["shouted words"] = (min(len(re.findall(r"\b[A-Z]{4,}\b", start)), 5) / 5, "it shouts")
     found["small letters alone"] = (float(bool(letters) and capitals == 0), "")
     found["length"] = (min(1.0, size / 1_000), "")
-    found["odd marks"] = (min(len(re.findall(r"[*~^%$#]{2,}|[!?]{2,}|\.{4,}", plain[:4_000])), 4) / 4, "")
+    found["odd marks"] = (min(len(re.findall(r"[*~^%$#]{2,}|[!?]{2,}|\.{4,}", start)), 4) / 4, "")
     if _LINK.search(plain):
         found["link"] = (1.0, "")
     return found, plain

@@ -10,9 +10,9 @@ import string
 from dataclasses import dataclass
 
 from ..values import Abstention
+from .chance_options import find_offered
+from .chance_topic import INTENTS, KEY, NOTATION, PASSWORD, PIN, TEAMS, UUID, find_topic
 from .timex import find_number
-
-INTENTS = ("coin", "dice", "number", "pick", "shuffle", "card", "decide", "letter", "colour", "secret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,95 +86,6 @@ class Several:
 
 Request = Dice | Numbers | Pick | Order | Secret | Several
 
-_RANDOM = r"(?:random(?:ly|i[sz]ed?)?|at random|by chance|arbitrary|lottery)"
-_DRAWS = (
-    r"(?:pick|choose|select|draw|give|get|generate|make|create|produce|think of|tell|name|say|deal|take|pull|flip|toss|"
-    r"roll|throw|spit out|come up with|suggest|surprise|need|want)"
-)
-_COIN = re.compile(
-    r"\b(?:flip|toss|throw|spin)(?:ped|ping|ed|ing)?\b.*\b(?:coins?|quarters?|penn(?:y|ies)|dimes?|it)\b|"
-    r"\bcoins?[ -]?(?:flip|toss)\w*|"
-    r"\bheads? or tails?\b|\b(?:toss|flip) for it\b|\bcoins? (?:flipped|tossed|thrown)\b|\bwith a coin\b|^(?:flip|"
-    r"toss)$"
-)
-_NOTATION = re.compile(
-    r"(?<![\w.])(?P<sign>[+-])?\s*(?P<count>\d*)\s?d\s?(?P<sides>\d+|%)(?:(?P<keep>k|kh|kl|dl|"
-    r"dh)(?P<kept>\d*))?(?![\w.]|-\d)"
-)
-_DICE = re.compile(
-    r"\bdice\b|\bdie\b(?! (?:of|from|in|young|for|out|down|hard|if|soon)\b)|\broll(?:ing|ed)? (?:with |"
-    r"at )?(?:dis)?advantage\b|"
-    r"\b(?:dis)?advantage roll\b|\broll initiative\b|\bpercentile\b"
-)
-_NUMBER = re.compile(
-    rf"\b{_RANDOM}\b.*\b(?:numbers?|integers?|digits?|decimals?|floats?|figures?)\b|\blottery numbers?\b|"
-    rf"\b(?:numbers?|integers?|decimals?|digits?)\b.*\b(?:between|from|under|below|up to|less than|smaller than)\b.*\w|"
-    rf"\b{_DRAWS}\b(?: me| us| of)? (?:\w+ ){{0,3}}?numbers?\b(?! of)"
-)
-_CARD = re.compile(
-    rf"\b{_DRAWS}\b.*\bcards?\b|\b(?:random|playing) cards?\b|\bcards? (?:from|off) (?:a|the) deck\b|\b(?:deal|"
-    rf"draw)\b.*\bhand\b|\bdeck of cards\b|\bshuffle the deck\b|\bpoker hand\b"
-)
-_NO_CARD = re.compile(
-    r"\b(?:credit|sim|gift|birthday|greeting|business|debit|graphics|sd|memory|report|post|id|score|christmas|"
-    r"bank)[ -]?cards?\b"
-)
-_DECISION = re.compile(
-    r"\byes[ ,/]*(?:or|and)?[ ,/]*no\b|\b(?:magic )?(?:8|eight)[ -]?ball\b|\bthumbs up or (?:thumbs )?down\b|"
-    r"\btrue or false\b"
-)
-_LETTER = re.compile(
-    rf"\b(?:{_RANDOM}|{_DRAWS}|any)\b(?: me| us)?.{{0,24}}\b(?:letters?|vowels?|consonants?)\b(?! (?:to|"
-    rf"of (?!the alphabet)|for (?:my|the) (?:boss|landlord)|about|from my|[\w']+ing)\b)|"
-    r"^letters? please\b|\b(?:which|what) letter do we\b"
-)
-_NO_LETTER = re.compile(
-    r"\b(?:cover|love|open|thank|resignation|newsletter|capital of|business|complaint) ?letters?\b|\bwrite\b|\bdraft\b"
-)
-_COLOUR = re.compile(
-    rf"\b(?:{_RANDOM}|{_DRAWS}|any)\b.*\b(?:colou?rs?|rgb|hex colou?r)\b|\bcolou?rs?\b.*\b{_RANDOM}\b|"
-    rf"\bwhat colou?r\b.*\b(?:pick|choose)\b|\bsurprise me with a colou?r\b|^(?:any )?colou?r please$"
-)
-_UUID = re.compile(r"\b(?:uuids?|guids?|uuid ?v?4)\b")
-_PIN = re.compile(
-    rf"\b(?:pins?|pin ?codes?|pin numbers?|pass ?codes?|digit (?:security |access |unlock )?codes?|"
-    rf"{_RANDOM} (?:\w+ )?codes?)\b"
-)
-_KEY = re.compile(r"\b(?:hex|random|api|secret|encryption)(?: hex)? (?:keys?|tokens?|strings?)\b")
-_PASSWORD = re.compile(r"\b(?:pass ?words?|pass ?phrases?|passwort|pwd|login secret)\b")
-_MAKES = re.compile(
-    rf"\b(?:{_DRAWS}|new|random|strong|secure|safe|another|fresh|make up|need|set up|{_RANDOM})\b|"
-    rf"^(?:a )?(?:pass ?word|pass ?phrase|pin|uuid|guid)s?\b(?!.*\b(?:is|was|are|wrong|leak\w*|reset|strong enough|"
-    rf"safe)\b)"
-)
-# "My password", "is this password safe": a password that there is already.
-_NO_SECRET = re.compile(
-    r"\b(?:forgot|forgotten|reset|chang(?:e|ed|ing)|wrong|leaked?|find|in this (?:text|file|code)|contain\w*|hack\w*|"
-    r"stol\w*|note|remember (?:my|the|that)|"
-    r"write down|what(?:'s| is| was)(?: my| the)|is (?:my|this|the|it)|save|store|check|manager|hash|show me (?:my|"
-    r"the)|reminder|pin (?:it|this|that|to)|push ?pin)\b"
-)
-_SHUFFLE = re.compile(
-    r"\b(?:shuffle|scramble|jumble|randomi[sz]e)\b|\brandom(?:ly)? (?:order|sort\w*|arrange\w*|sequence)\b|\b(?:mix|"
-    r"mixed) (?:up|these|them|this)\b|\brandom order\b|"
-    r"\b(?:sort|order|arrange|rank|put) .*\b(?:randomly|at random|in (?:a |any )?random)\b|\bdraw lots\b"
-)
-_TEAMS = re.compile(r"\b(?:teams?|groups?|pairs|squads)\b")
-_TEAMING = re.compile(r"\b(?:split|divide|make|form|assign|sort|put|part|random(?:ly)?|create|draw|build)\b")
-_PICKS = re.compile(
-    r"\b(?:pick|choose|select|decide|draw|choosing|pick out|settle)\b|\b(?:flip|toss) for it\b|"
-    r"\brock,? paper,? scissors\b|\been[ie]y? mee?n[iey]+\b|"
-    r"\bcan'?t (?:decide|choose)\b|\bone of (?:these|those|them|the following)\b|\bwho (?:should|has to|gets to|"
-    r"is going to|does)\b.* or \b"
-)
-# Without one of these in the sentence or the router's word, "choose …" may ask for advice.
-_PICK_WITHOUT_ROUTER = re.compile(
-    rf"\b(?:pick|choose|select|decide|draw)\b.* (?:or|,) .*|\b{_RANDOM}\b|\b(?:pick|choose|select|"
-    rf"draw)\b (?:me )?(?:one|\d+|two|three|four|five|a winner|someone|a name)?\b.*\b(?:of|from|out of|between|"
-    rf"among)\b.*(?:,| and | or )"
-)
-_CHANCE_ORDER = re.compile(r"\bwho goes first\b")
-
 
 def read_request(text: str, intent: str = "", more: str = "") -> Request | Abstention | None:
     """What is left to chance; None: the sentence is about something else; an abstention asks for what is missing.
@@ -185,7 +96,7 @@ def read_request(text: str, intent: str = "", more: str = "") -> Request | Abste
     plain = " ".join(text.lower().split()).strip(" .?!")
     if not plain:
         return None
-    topic = _topic(plain, intent if intent in INTENTS else "")
+    topic = find_topic(plain, intent if intent in INTENTS else "")
     match topic:
         case "coin":
             return Several(
@@ -224,48 +135,6 @@ def read_request(text: str, intent: str = "", more: str = "") -> Request | Abste
             return None
 
 
-def _topic(plain: str, intent: str) -> str:
-    if (_PASSWORD.search(plain) or _PIN.search(plain) or _UUID.search(plain) or _KEY.search(plain)) and (
-        intent == "secret" or (_MAKES.search(plain) and not _NO_SECRET.search(plain))
-    ):
-        return "secret"
-    if _NOTATION.search(plain) and (
-        intent == "dice"
-        or re.search(r"\b(?:roll|throw|dice|give me|please)\b", plain)
-        or _NOTATION.fullmatch(re.sub(r"\s*[+-]\s*\d+$", "", plain))
-    ):
-        return "dice"
-    listed = len(_options(plain)) > 1
-    if _COIN.search(plain) and not (listed and re.search(r"\bfor it\b", plain)):
-        return "coin"
-    if _SHUFFLE.search(plain) and "deck" not in plain:
-        return "shuffle" if intent or re.search(r",| and |\bthese\b|\bthis\b|\bthe\b|\bthem\b", plain) else ""
-    if _TEAMS.search(plain) and _TEAMING.search(plain) and (intent or _RANDOM_WORD.search(plain) or listed):
-        return "shuffle"
-    if _CARD.search(plain) and not _NO_CARD.search(plain):
-        return "card"
-    if _DECISION.search(plain) and not (listed and re.search(r"\bpick (?:tea|one of)\b", plain)):
-        return "decide" if intent or len(plain) < 120 else ""
-    if _COLOUR.search(plain) and (not listed or plain.startswith(("what colo", "which colo"))):
-        return "colour"
-    if _LETTER.search(plain) and not _NO_LETTER.search(plain):
-        return "letter"
-    if _NUMBER.search(plain) and not re.search(
-        r"\b(?:phone|telephone|account|order|tracking|room|house|customer|serial|invoice) numbers?\b", plain
-    ):
-        return "number"
-    if _DICE.search(plain) and (intent or re.search(r"\b(?:roll|throw|toss|cast|dice)\b", plain)):
-        return "dice"
-    if intent:
-        return intent
-    if _PICK_WITHOUT_ROUTER.search(plain) and _PICKS.search(plain) and listed:
-        return "pick"
-    return ""
-
-
-_RANDOM_WORD = re.compile(rf"\b{_RANDOM}\b")
-
-
 def _how_many(plain: str, things: str) -> int:
     """Of "flip three coins", three; 1 where none is named."""
     counts = re.finditer(rf"(?=\b(?P<count>\d[\d,]*|[a-z]+(?:[ -][a-z]+)?) (?:{things})\b)", plain)
@@ -299,7 +168,7 @@ _KEEP = re.compile(
 
 def _dice(plain: str) -> Dice | Abstention:
     groups = []
-    for found in _NOTATION.finditer(plain):
+    for found in NOTATION.finditer(plain):
         sides = 100 if found["sides"] == "%" else int(found["sides"][:9])
         keep = int(found["kept"] or 1) if found["keep"] else 0
         count = int(found["count"][:9] or 1) if found["count"] else _word_before(plain, found.start())
@@ -309,7 +178,7 @@ def _dice(plain: str) -> Dice | Abstention:
             keep = count - keep
         groups.append(DiceGroup(count, sides, keep, -1 if found["sign"] == "-" else 1))
     bonus = 0
-    for found in _BONUS.finditer(_NOTATION.sub(" die ", plain)):
+    for found in _BONUS.finditer(NOTATION.sub(" die ", plain)):
         bonus += (-1 if found["sign"] in ("-", "minus") else 1) * _count(found["value"], 0)
     if not groups:
         sides = (
@@ -452,11 +321,11 @@ def _secret(plain: str) -> Secret:
         )
         is not None
     )
-    if _UUID.search(plain):
+    if UUID.search(plain):
         return Secret("uuid", count=count)
-    if not _PASSWORD.search(plain) and (_PIN.search(plain) or re.search(r"\bdigit\b.*\bcode\b", plain)):
+    if not PASSWORD.search(plain) and (PIN.search(plain) or re.search(r"\bdigit\b.*\bcode\b", plain)):
         return Secret("pin", size or 4, count)
-    if not _PASSWORD.search(plain) and _KEY.search(plain):
+    if not PASSWORD.search(plain) and KEY.search(plain):
         return Secret("key", size or 32, count)
     if spoken:
         return Secret(
@@ -474,75 +343,9 @@ def _secret(plain: str) -> Secret:
 
 # --- Choices ----------------------------------------------------------------------------------------------------------
 
-_LEAD = re.compile(
-    r"^(?:(?:please|pls|hey|ok|okay|so|just|now|can|could|would|will|you|help me|i|need|want|to|let's|randomly|"
-    r"for me|me|us|at random|"
-    r"quickly|hmm|um)[ ,]+)*"
-    r"(?:should (?:i|we) (?:(?:wear|eat|have|order|buy|get|take|choose|pick|drink|watch|play|use|visit|"
-    r"read) )?(?=\S+(?: \S+)* or )|i can'?t (?:decide|choose) between|(?:pick|choose|select|decide|draw|settle|"
-    r"shuffle|scramble|jumble|mix|randomi[sz]e|"
-    r"sort|order|put|split|divide|arrange|flip for it|toss for it|flip|toss|rock,? paper,? scissors|who|make|"
-    r"draw lots|eeny meeny miny moe|eeny meeny|give)\b"
-    r"(?:(?:\s+|(?=:))(?:out|up|me|us|for me|for us|at random|randomly|between|among|amongst|from|of|one|either|any|"
-    r"some|a|an|the|these|those|them|this|"
-    r"order of|names?|options?|things?|items?|following|winners?|person|people|someone|somebody|random|lots|all|on|"
-    r"by|teams?|groups?|into|two|three|four|five|six|\d+|"
-    r"goes first|out of|should \w+(?: the \w+)?|has to \w+(?: the \w+)?|gets to \w+(?: the \w+)?|does the \w+|"
-    r"the four|in)\b)*)?[\s:,-]*",
-    re.IGNORECASE,
-)
-_TRAIL = re.compile(
-    r"[\s,;.?!-]*(?:\b(?:for me|for us|please|pls|you (?:pick|choose|decide)|(?:just )?pick one|choose one|at random|"
-    r"randomly|thanks?|thank you|"
-    r"in (?:a |any )?random order|(?:give me )?a random order|into (?:\w+ )?(?:random )?(?:teams?|groups?|pairs)|"
-    r"for the \w+|which one|help me (?:choose|pick|decide)|"
-    r"and tell me|to (?:go first|start|win|do (?:it|the dishes)))\b[\s,;.?!]*)+$",
-    re.IGNORECASE,
-)
-_APART = re.compile(r"\s*(?:,\s*(?:and|or)\s|,|;|\n|\s(?:or|and|vs\.?|versus|oder|/)\s|\s&\s)\s*", re.IGNORECASE)
-_MARK = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s*")
-# What can stand where an option does, and is none.
-_NO_OPTION = re.compile(
-    r"^(?:these|those|them|this|that|it|one|one of (?:these|those|them)|of (?:these|those|them|this)|something|"
-    r"anything|me|us|for me|the list|this list|these names|"
-    r"names|these options|the options|someone|somebody|a winner|you|from this|list|one of these names|the speakers|"
-    r"the following|)$",
-    re.IGNORECASE,
-)
-
-
-def _options(text: str) -> tuple[str, ...]:
-    """The things among which to choose: of "pick tea or coffee, please", ("tea", "coffee")."""
-    body = text.strip()
-    head, colon, tail = body.partition(":")
-    if colon and tail.strip() and not re.search(r"\d$", head):
-        body = tail if len(_split(_TRAIL.sub("", tail))) > 1 else body
-    elif named := re.search(
-        r"\b(?:among|amongst|out of|between|from|of) (?P<rest>[^,]+(?:,| and | or ).+)$", body, re.IGNORECASE
-    ):
-        body = named["rest"]
-    elif asked := re.search(r"^(?P<who>(?:who|which|what)\b[^,]*?), (?P<rest>.+ or .+)$", body, re.IGNORECASE):
-        body = asked["rest"]
-    stripped = _TRAIL.sub("", body)
-    match = _LEAD.match(stripped)
-    stripped = _TRAIL.sub("", stripped[match.end() :] if match else stripped)
-    return _split(stripped)
-
-
-def _split(body: str) -> tuple[str, ...]:
-    parts = [_MARK.sub("", part).strip(" .?!\"'“”") for part in _APART.split(body)]
-    return tuple(dict.fromkeys(part for part in parts if not _NO_OPTION.match(part)))
-
-
-def _offered(text: str, more: str) -> tuple[str, ...]:
-    if more.strip():
-        lines = [_MARK.sub("", line).strip() for line in more.splitlines() if line.strip()]
-        return tuple(dict.fromkeys(lines)) if len(lines) > 1 else _split(more)
-    return _options(text)
-
 
 def _pick(text: str, more: str) -> Pick | Abstention | None:
-    options = _offered(text, more)
+    options = find_offered(text, more)
     if len(options) < 2:
         if re.search(r"\brock,? paper,? scissors\b", text, re.IGNORECASE):
             return Pick(("rock", "paper", "scissors"))
@@ -557,10 +360,10 @@ def _pick(text: str, more: str) -> Pick | Abstention | None:
 
 
 def _order(text: str, more: str) -> Order | Abstention:
-    options, plain = _offered(text, more), text.lower()
+    options, plain = find_offered(text, more), text.lower()
     if len(options) < 2:
         return Abstention("Which things? Name at least two.", "needs_input")
-    if not _TEAMS.search(plain):
+    if not TEAMS.search(plain):
         return Order(options)
     if "pairs" in plain:
         return Order(options, max(len(options) // 2, 1))

@@ -1,6 +1,7 @@
-"""What time it is: here, in another place, or there when it is some time here; the date, the weekday, the week.
+"""What time it is: here, in another place, or there when it is some time here; the present date, weekday and week.
 
-Knows zones and places, and reads times with `timex`. Sunrise and calendars of events are not for it.
+Knows zones and places, and reads times with `timex`. Of dates it knows today, tomorrow and yesterday alone: any other
+day, holidays, weeks by number and counting with dates are the dates' expert's. Sunrise and events are not for it.
 """
 
 from __future__ import annotations
@@ -12,49 +13,12 @@ from zoneinfo import ZoneInfo
 
 from ..errors import QueryError
 from ..values import Abstention, Answer, Json, Outcome, Query, Structured
+from .clock_request import IS_IT, names_another_day, topic_of, without
 from .places import Place, find_places, find_unlisted, spell_offset
 from .timex import Resolution, TimeError, resolve
 from .wording import MONTHS, WEEKDAYS, spell_clock, spell_date
 
-INTENTS = ("time", "date", "zone", "convert", "difference")
 MAX_TEXT = 1_000
-_TIME = re.compile(
-    r"\btimes?\b|\bo'?clock\b|\bclock\b|\bhow late is it\b|\bwhat hour\b|\bis it (?:late|early|morning|night|noon)\b|"
-    r"^now$"
-)
-_WEEKDAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-_DATE = re.compile(
-    r"\b(?:date|dates)\b|\b(?:what|which|whats|what's) (?:is )?(?:the )?(?:current )?(?:week ?day|day|month|year|"
-    r"quarter|week)\b|"
-    r"\bday (?:is it|of the (?:week|month|year))\b|\bweek number\b|\bcalendar week\b|\b(?:is|was|will) .*\b(?:a |"
-    rf"on a ){_WEEKDAY}\b|"
-    r"\btoday\b.*\bday\b|\bweekday\b|\bday is (?:it|today)\b|\b(?:is|was) (?:it|today|tomorrow|yesterday) "
-    rf"(?:already |still |a )?{_WEEKDAY}\b|\bwhat'?s today\b|"
-    r"\bwhat is today\b"
-)
-_DIFFERENCE = re.compile(
-    r"\btime ?(?:zone)? (?:difference|gap|offset)\b|\bdifference\b.*\btime\b|\b(?:hours?|far|much|"
-    r"time)\b.*\b(?:ahead|behind|apart)\b|"
-    r"\b(?:ahead|behind|earlier|later)\b.*\b(?:of|than)?\b|\bhours? (?:are |is |lie )?(?:between|difference)\b|"
-    r"\btime difference\b"
-)
-_ZONE = re.compile(
-    r"\btime ?zones?\b|\b(?:utc|gmt) offset\b|\boffset\b.*\b(?:utc|gmt)\b|\b(?:summer|daylight|winter) (?:saving |"
-    r"savings )?time\b|"
-    r"\bdaylight savings?\b|\bdst\b"
-)
-_NOT_MINE = re.compile(
-    r"\b(?:timers?|alarms?|remind\w*|wake me|schedule|meeting|appointment|flight|movie|train|bus|game|match|open|"
-    r"opens|opening|"
-    r"close[sd]?|closing|sunrise|sunset|weather|forecast|complexity|prime time|save the date|dates? (?:fruit|palm)|"
-    r"how long|how many (?:days|weeks|months|years|minutes|seconds)|history|once upon|best time|first time|last time|"
-    r"next time|"
-    r"birthday|release[sd]?|deliver\w*|arriv\w*|leav\w*|due|cook\w*|take|takes|half ?time|overtime|show ?time|"
-    r"real ?time|"
-    r"weekends?|until|till|changes?|clocks? (?:go|move|turn)(?:es|s)? (?:back|forwards?|ahead)|"
-    r"tide|prayer|kick ?off|start|starts|begin|begins|end|ends|countdown)\b|^\W*(?:please )?(?:delete|set|change|"
-    r"cancel|snooze)\b"
-)
 _WHAT_PLACE = re.compile(
     r"\b(?:in|at|on|for|of)\s+(?P<name>[A-Za-zÀ-ÿ' -]{3,40}?)\s*(?:right now|now|today|currently|"
     r"please)?\W*$"
@@ -79,10 +43,12 @@ class Clock:
             return _not_mine()
         lower = text.lower()
         places = find_places(text)
-        topic = _topic(lower, query.intent, places)
+        topic = topic_of(lower, query.intent, places)
         if topic is None:
             return _not_mine()
         try:
+            if topic in ("time", "date") and names_another_day(text, lower, places, query, topic):
+                return Abstention("this asks for another date than the present one", "not_mine")
             if topic == "date":
                 return _date(text, lower, query, places)
             moment = _clock_time(text, places, query)
@@ -97,28 +63,6 @@ class Clock:
         if moment is not None and moment.exact is not None:
             return _time(text, places, replace(query, now=moment.exact), offset=True)
         return _time(text, places, query)
-
-
-_CLOCK_TIME = (
-    r"\bconvert\b|\d ?(?:[ap]m|h|o'?clock)\b|\d:\d\d|\bnoon\b|\bmidnight\b|\b(?:half|quarter) (?:past|to)\b|"
-    r"\bin the (?:morning|afternoon|evening)\b|\bo'?clock\b"
-)
-
-
-def _topic(lower: str, intent: str, places: list[Place]) -> str | None:
-    if _NOT_MINE.search(lower) or (re.search(r"\bbetween\b", lower) and not places):
-        return None
-    if _DIFFERENCE.search(lower) and places:
-        return "difference"
-    if intent in INTENTS:
-        return intent
-    if _ZONE.search(lower):
-        return "zone"
-    if places and re.search(_CLOCK_TIME, lower):
-        return "convert"
-    if _DATE.search(lower):
-        return "date"
-    return "time" if _TIME.search(lower) else None
 
 
 def _not_mine() -> Abstention:
@@ -230,10 +174,7 @@ def _difference(places: list[Place], query: Query, lower: str) -> Outcome:
 
 def _clock_time(text: str, places: list[Place], query: Query) -> Resolution | None:
     """A time of day that the text names, read without the places around it; its span holds in `text` too."""
-    blank = list(text)
-    for place in places:
-        blank[slice(*place.span)] = " " * (place.span[1] - place.span[0])
-    plain = "".join(blank)
+    plain = without(text, places)
     if not re.search(
         r"\d|\bnoon\b|\bmidnight\b|\bmidday\b|o'?clock|\b(?:at|past|half|quarter|"
         r"is it) \w+|\b(?:hours?|minutes?)\b",
@@ -309,24 +250,19 @@ def _beside(text: str, places: list[Place], span: tuple[int, int]) -> Place | No
     return before[-1] if re.fullmatch(r"[\s,]*(?:time)?[\s,]*(?:at|it's|it is|is)?[\s,]*", between) else None
 
 
-_IS_IT = re.compile(
-    r"\W*(?:(?:hey|so|and|ok|okay)\W+)*(?:is|was|will)\s+(?P<day>.*?)\s*\b(?:be )?(?:already |still |on )?(?:a )?"
-    rf"(?<!next )(?<!last )(?<!this )(?P<name>{_WEEKDAY})\b(?P<rest>.*)"
-)
-
-
 def _date(text: str, lower: str, query: Query, places: list[Place]) -> Outcome:
     zone: tzinfo = places[0].zone if places else query.zone
     now = query.now.astimezone(zone)
     day = now
-    asked = _IS_IT.match(lower)
+    asked = IS_IT.match(lower)
     rest = f"{asked['day']} {asked['rest']}" if asked else text
-    readings = [] if places else resolve(rest, query.now, query.zone, query.locale)
-    if asked and not readings and asked["day"].split()[:1] not in (["it"], ["today"]):
+    there = zone if isinstance(zone, ZoneInfo) else query.zone
+    readings = resolve(rest if asked else without(text, places), query.now, there, query.locale)
+    if asked and not places and not readings and asked["day"].split()[:1] not in (["it"], ["today"]):
         return _not_mine()
     for reading in readings[:1]:
         if reading.start is not None and reading.recurrence is None:
-            day = (reading.exact or reading.start).astimezone(query.zone)
+            day = (reading.exact or reading.start).astimezone(zone)
     week = day.isocalendar()
     data: dict[str, Json] = {
         "topic": "date",
@@ -355,8 +291,6 @@ def _date(text: str, lower: str, query: Query, places: list[Place]) -> Outcome:
         return Answer(f"It {verb} week {week.week} of {week.year} (ISO).", Structured(data))
     if ahead == 0 and re.search(r"\bwhat (?:month|year)\b|\bwhich (?:month|year)\b", lower):
         return Answer(f"It is {MONTHS[day.month - 1]} {day.year}{where}.", Structured(data))
-    if re.search(r"\bday of the year\b", lower):
-        return Answer(f"It {verb} day {day.timetuple().tm_yday} of {day.year}.", Structured(data))
     shown = spell_date(day.date())
     said = f"{name}{where} {verb} {shown}." if name else f"That {verb} {shown}."
     return Answer(said, Structured(data))

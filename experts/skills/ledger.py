@@ -29,6 +29,7 @@ import msgspec
 from ..errors import StoreError
 
 BUSY_TIMEOUT_S = 5.0
+_TRIES = 100
 # What can be undone: so many changes, and for so long. What was deleted is on the disk as long as that.
 KEPT_CHANGES = 20
 KEPT_FOR = timedelta(days=1)
@@ -257,9 +258,7 @@ class Ledger:
     # --- The file -----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def _transaction(
-        self, line: _Line, mode: str, *, kept: bool, durable: bool = True
-    ) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, line: _Line, mode: str, *, kept: bool, durable: bool = True) -> Iterator[sqlite3.Connection]:
         with line.lock:
             try:
                 connection = line.connection = line.connection or self._connect()
@@ -292,12 +291,10 @@ class Ledger:
             # SQLite would create it readable for all.
             os.close(os.open(self._path, os.O_CREAT | os.O_CLOEXEC, 0o600))
         # A line's lock sees to it that one thread at a time uses it.
-        connection = sqlite3.connect(
-            self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
+            _to_wal(connection)
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         except BaseException:
             connection.close()
@@ -321,6 +318,18 @@ class Ledger:
         for step in self._steps[seen:]:
             connection.execute(step)
         connection.execute("INSERT OR REPLACE INTO schema VALUES (?, ?)", (self._owner, len(self._steps)))
+
+
+def _to_wal(connection: sqlite3.Connection) -> None:
+    """Where two connections find a new file, SQLite refuses one of them at once instead of having it wait."""
+    for patience in range(_TRIES, -1, -1):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or not patience:
+                raise
+            time.sleep(0.01)
 
 
 class _Line:

@@ -13,6 +13,7 @@ Knows no list.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -41,7 +42,9 @@ class Item:
         return {"text": self.text, "item": self.name, "quantity": self.quantity, "unit": self.unit}
 
 
+@functools.lru_cache(2048)
 def key(name: str) -> str:
+    """Equal for what is the same thing."""
     return " ".join(content_words(name)) or " ".join(name.lower().split())
 
 

@@ -9,17 +9,20 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from ..servable import Encode
 from ..values import Json, Query
 from .choosing import Choice
 from .ledger import Change, Ledger, Session, Undone, iso
 from .list_items import Item, key, read_item, split_items
-from .list_request import find_list
+from .list_naming import find_list
 from .meaning import Kept, Meanings, content_words
 from .timex import find_number
 
@@ -47,8 +50,7 @@ class List:
         return f"{self.name} list"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """An item on a list. text: as said; item: without its quantity. place: where it stands. done: when ticked off."""
 
     id: int
@@ -62,20 +64,8 @@ class Entry:
     vector: bytes | None = None
 
     @classmethod
-    def of_row(cls, row: Mapping[str, Any] | sqlite3.Row) -> Entry:
-        quantity = row["quantity"]
-        whole = int(quantity) if quantity is not None and float(quantity).is_integer() else quantity
-        return cls(
-            row["id"],
-            row["list"],
-            row["text"],
-            row["item"],
-            whole,
-            row["unit"],
-            row["place"],
-            row["done"],
-            row["vector"],
-        )
+    def of_row(cls, row: Mapping[str, Any]) -> Entry:
+        return cls(*(row[name] for name in cls.__struct_fields__))
 
     @property
     def key(self) -> str:
@@ -86,7 +76,7 @@ class Entry:
             "id": self.id,
             "text": self.text,
             "item": self.item,
-            "quantity": self.quantity,
+            "quantity": int(self.quantity) if self.quantity is not None and self.quantity % 1 == 0 else self.quantity,
             "unit": self.unit,
             "done": self.done is not None,
         }
@@ -153,10 +143,10 @@ class Shelf:
         self._ledger = Ledger(database, OWNER, _STEPS)
         self._meanings = Meanings(self._ledger, "lists_items", encode)
 
-    async def load(self, session: str, now: datetime) -> State:
+    async def load(self, query: Query) -> State:
         def read() -> State:
             with self._ledger.reading() as connection:
-                return self.state(connection, session, now)
+                return self.state(connection, query.session, query.now)
 
         return await self._ledger.look(read)
 
@@ -165,8 +155,11 @@ class Shelf:
 
     def state(self, connection: sqlite3.Connection, session: str, now: datetime) -> State:
         lists = [List(row["id"], row["name"]) for row in connection.execute("SELECT id, name FROM lists ORDER BY id")]
-        rows = connection.execute("SELECT * FROM lists_items ORDER BY list, done IS NOT NULL, place, id")
-        return State(lists, [Entry.of_row(row) for row in rows], self._ledger.session(connection, session, now))
+        rows = connection.execute(
+            f"SELECT {', '.join(Entry.__struct_fields__)} FROM lists_items "  # noqa: S608 - names from code
+            "ORDER BY list, done IS NOT NULL, place, id"
+        )
+        return State(lists, [Entry(*row) for row in rows], self._ledger.session(connection, session, now))
 
     @contextmanager
     def changing(self, kind: str, query: Query) -> Iterator[Change]:
@@ -202,6 +195,19 @@ class Shelf:
                 change.delete("lists_items", entry.id)
             self.keep(change.connection, query, home)
             return there
+
+    def delete(self, lists: Sequence[List], query: Query) -> list[Entry]:
+        """The lists themselves. Returns what was on them."""
+        gone = []
+        with self.changing("deleted", query) as change:
+            state = self.state(change.connection, query.session, query.now)
+            for each in lists:
+                for entry in state.of(each):
+                    change.delete("lists_items", entry.id)
+                    gone.append(entry)
+                if state.list_of(each.id) is not None:
+                    change.delete("lists", each.id)
+        return gone
 
     def reorder(self, change: Change, entries: Sequence[Entry], beside: Sequence[Entry], end: int) -> list[Entry]:
         """To the front (end 1) or the end (-1) of their list."""
@@ -243,7 +249,7 @@ class Shelf:
             with self._ledger.aside() as connection:
                 self.keep(connection, query, home, spoken, shown, pending)
 
-    def keep(
+    def keep(  # noqa: PLR0917 - the places of `remember`
         self,
         connection: sqlite3.Connection,
         query: Query,
@@ -299,7 +305,7 @@ class Shelf:
 def _by_words(name: str, entries: Sequence[Entry]) -> list[Entry]:
     """Those of that very name; else that hold all its words; else whose words it holds; else that share the half."""
     wanted = key(read_item(name).name)
-    if exact := [entry for entry in entries if wanted in (entry.key, key(entry.text))]:
+    if exact := [entry for entry in entries if wanted == entry.key or wanted == key(entry.text)]:
         open_ones = [entry for entry in exact if entry.done is None]
         return open_ones or exact
     words = set(content_words(name))

@@ -11,19 +11,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+import msgspec
+
 from ..errors import StoreError
 from ..servable import Host
 from ..values import Abstention, Action, Answer, Json, Outcome, Query
 from .choosing import is_choice
 from .ledger import Change, Session, Undone, iso
 from .list_items import Item, is_task, read_item, split_items
-from .list_request import Request, find_list, follows_up, is_for_tasks, read_request
+from .list_naming import find_list, is_for_tasks
+from .list_request import Request, follows_up, read_request
 from .list_store import Entry, Found, List, Shelf, State, only_quantity
+from .list_wording import count_items, enumerate_entries, is_or_are, listing, sentence, told_missing, told_slots
 
 MAX_TEXT = 4_000
 MAX_LISTS = 200
 MAX_ITEMS = 500
-MAX_SHOWN = 30
 DEFAULT, DEFAULT_FOR_TASKS = "shopping", "to-do"
 
 
@@ -45,7 +48,7 @@ class Lists:
         answers = is_choice(plain) or _YES.match(plain) is not None
         session = Session()
         if answers or (not query.intent and follows_up(plain)):
-            session = (await self._load(query)).session
+            session = (await self._shelf.load(query)).session
         if answers and session.pending:
             query = replace(query, text=session.pending.replace("{}", plain), intent="")
         request = read_request(query.text, query.intent)
@@ -53,7 +56,7 @@ class Lists:
             request = read_request(query.text, known=True)
         if request is None:
             return _not_mine()
-        state = await self._load(query)
+        state = await self._shelf.load(query)
         match request.verb:
             case "add":
                 return await self._add(request, query, state)
@@ -75,9 +78,6 @@ class Lists:
                 return await self._clear(request, query, state)
             case _:
                 return await self._undo(query)
-
-    async def _load(self, query: Query) -> State:
-        return await self._shelf.load(query.session, query.now)
 
     def close(self) -> None:
         self._shelf.close()
@@ -118,7 +118,9 @@ class Lists:
                     there.append(old)
                     continue
                 if old is not None:
-                    entry = replace(old, text=item.text, quantity=item.quantity, unit=item.unit, done=None)
+                    entry = msgspec.structs.replace(
+                        old, text=item.text, quantity=item.quantity, unit=item.unit, done=None
+                    )
                     change.update(
                         "lists_items", old.id, text=item.text, quantity=item.quantity, unit=item.unit, done=None
                     )
@@ -134,11 +136,11 @@ class Lists:
         told = []
         if added:
             new = "new " * made
-            told.append(f"{_enumerated(added)} {_is(added)} on the {new}{home.title}.")
+            told.append(f"{enumerate_entries(added)} {is_or_are(added)} on the {new}{home.title}.")
         if there:
-            told.append(_sentence(f"{_enumerated(there)} {_is(there)} on the {home.title} already."))
-        slots = {**_slots(home, added), "already": [entry.slots() for entry in there], "new": made}
-        return Answer(_sentence(" ".join(told)), Action("list.item_added", slots))
+            told.append(sentence(f"{enumerate_entries(there)} {is_or_are(there)} on the {home.title} already."))
+        slots = {**told_slots(home, added), "already": [entry.slots() for entry in there], "new": made}
+        return Answer(sentence(" ".join(told)), Action("list.item_added", slots))
 
     def _new_list(self, change: Change, name: str, state: State, query: Query) -> List:
         if len(state.lists) >= MAX_LISTS:
@@ -152,7 +154,7 @@ class Lists:
         if there is not None:
             count = len(state.of(there))
             return Abstention(
-                f"There is a {there.title} already, with {_items(count)}. What shall go on it?", "needs_input"
+                f"There is a {there.title} already, with {count_items(count)}. What shall go on it?", "needs_input"
             )
         items = split_items(request.items, tasks=is_for_tasks(request.list)) if request.items else []
 
@@ -165,8 +167,8 @@ class Lists:
                 return made, entries
 
         made, entries = await asyncio.to_thread(create)
-        tail = f" with {_enumerated(entries)}" if entries else ""
-        return Answer(f"The {made.title} is made{tail}.", Action("list.created", _slots(made, entries)))
+        tail = f" with {enumerate_entries(entries)}" if entries else ""
+        return Answer(f"The {made.title} is made{tail}.", Action("list.created", told_slots(made, entries)))
 
     # --- Showing ------------------------------------------------------------------------------------------------------
 
@@ -179,7 +181,7 @@ class Lists:
             action = Action("lists.shown", {"lists": lists, "count": len(lists)})
             if not state.lists:
                 return Answer("You have no lists.", action)
-            lines = "\n".join(f"- {each.name}: {_items(len(state.open(each)))}" for each in state.lists)
+            lines = "\n".join(f"- {each.name}: {count_items(len(state.open(each)))}" for each in state.lists)
             count = len(state.lists)
             return Answer(f"You have {count} list{'s' * (count != 1)}:\n{lines}", action)
         if home is None:
@@ -188,14 +190,14 @@ class Lists:
         entries = [entry for entry in state.of(home) if entry.done is not None or not request.done]
         count = len([entry for entry in entries if entry.done is None])
         await asyncio.to_thread(self._shelf.remember, query, home, (), entries)
-        action = Action("list.shown", {**_slots(home, entries), "open": count})
+        action = Action("list.shown", {**told_slots(home, entries), "open": count})
         if not entries:
             return Answer(
                 f"{'Nothing is ticked off on' if request.done else 'Nothing is on'} the {home.title}.", action
             )
         ticked = f", {len(entries) - count} ticked off" if count < len(entries) and not request.done else ""
-        head = f"{_sentence(home.title)}, {_items(len(entries) if request.done else count)}{ticked}"
-        return Answer(f"{head}:\n{_lines(entries)}", action)
+        head = f"{sentence(home.title)}, {count_items(len(entries) if request.done else count)}{ticked}"
+        return Answer(f"{head}:\n{listing(entries)}", action)
 
     async def _check(self, request: Request, query: Query, state: State) -> Outcome:
         name = request.items
@@ -223,8 +225,8 @@ class Lists:
         open_ones = [entry for entry in matched if entry.done is None]
         where = " and ".join(dict.fromkeys(f"the {state.list_named(entry)} list" for entry in open_ones or matched))
         if open_ones:
-            return Answer(f"Yes, {_enumerated(open_ones)} {_is(open_ones)} on {where}.", action)
-        return Answer(f"No, {_enumerated(matched)} {_is(matched)} ticked off already on {where}.", action)
+            return Answer(f"Yes, {enumerate_entries(open_ones)} {is_or_are(open_ones)} on {where}.", action)
+        return Answer(f"No, {enumerate_entries(matched)} {is_or_are(matched)} ticked off already on {where}.", action)
 
     # --- Ticking and removing -----------------------------------------------------------------------------------------
 
@@ -239,15 +241,15 @@ class Lists:
                 there = self._shelf.still(change, found.entries)
                 for entry in there:
                     change.update("lists_items", entry.id, done=moment)
-                ticked = [replace(entry, done=moment) for entry in there]
+                ticked = [msgspec.structs.replace(entry, done=moment) for entry in there]
                 self._shelf.keep(change.connection, query, home, ticked)
                 return ticked
 
         ticked = await asyncio.to_thread(tick)
         verb = "no longer ticked" if request.done else "ticked off"
-        said = f"{_enumerated(ticked)} {_is(ticked)} {verb}.{_told_missing(found, home)}"
+        said = f"{enumerate_entries(ticked)} {is_or_are(ticked)} {verb}.{told_missing(found, home)}"
         name = "list.item_unticked" if request.done else "list.item_ticked"
-        return Answer(_sentence(said), Action(name, {**_slots(home, ticked), "missing": found.missing}))
+        return Answer(sentence(said), Action(name, {**told_slots(home, ticked), "missing": found.missing}))
 
     async def _remove(self, request: Request, query: Query, state: State) -> Outcome:
         if request.done:
@@ -257,14 +259,15 @@ class Lists:
             return found
         home = state.list_of(found.entries[0].list)
         gone = await asyncio.to_thread(self._shelf.remove, found.entries, home, query)
-        said = f"{_enumerated(gone)} {_is(gone)} off the {home.title if home else 'list'}.{_told_missing(found, home)}"
-        return Answer(_sentence(said), Action("list.item_removed", {**_slots(home, gone), "missing": found.missing}))
+        title, rest = home.title if home else "list", told_missing(found, home)
+        said = f"{enumerate_entries(gone)} {is_or_are(gone)} off the {title}.{rest}"
+        return Answer(sentence(said), Action("list.item_removed", {**told_slots(home, gone), "missing": found.missing}))
 
     async def _clear(self, request: Request, query: Query, state: State) -> Outcome:
         if _EXCEPT.search(query.text):
             entries = state.of(state.named(request.list) if request.list else state.home())
             return Abstention(
-                f"Which ones shall I remove? Name them, or their numbers.\n{_lines(entries)}", "needs_input"
+                f"Which ones shall I remove? Name them, or their numbers.\n{listing(entries)}", "needs_input"
             )
         if request.lists:
             if not state.lists:
@@ -281,7 +284,7 @@ class Lists:
             if entries and not request.every:
                 pending = f"delete the whole {home.title}"
                 return await self._confirm(
-                    pending, f"Shall I delete the {home.title} with {_items(len(entries))}?", query
+                    pending, f"Shall I delete the {home.title} with {count_items(len(entries))}?", query
                 )
             return await self._deleted([home], query)
         gone = [entry for entry in entries if entry.done is not None] if request.done else entries
@@ -290,34 +293,25 @@ class Lists:
             return Abstention(f"{ticked} on the {home.title}.", "needs_input")
         if not request.every and not request.done and state.open(home):
             pending = f"clear everything on the {home.title}"
-            return await self._confirm(pending, f"Shall I take all {_items(len(gone))} off the {home.title}?", query)
+            return await self._confirm(
+                pending, f"Shall I take all {count_items(len(gone))} off the {home.title}?", query
+            )
         gone = await asyncio.to_thread(self._shelf.remove, gone, home, query)
         them = "them" if len(gone) > 1 else "it"
-        said = f'{_items(len(gone))} taken off the {home.title}. Say "undo" to bring {them} back.'
-        return Answer(said, Action("list.cleared", _slots(home, gone)))
+        said = f'{count_items(len(gone))} taken off the {home.title}. Say "undo" to bring {them} back.'
+        return Answer(said, Action("list.cleared", told_slots(home, gone)))
 
     async def _confirm(self, pending: str, question: str, query: Query) -> Abstention:
         await asyncio.to_thread(self._shelf.remember, query, None, (), None, pending)
         return Abstention(f'{question} Say "{pending}".', "needs_input")
 
     async def _deleted(self, lists: Sequence[List], query: Query) -> Outcome:
-        def delete() -> list[Entry]:
-            with self._shelf.changing("deleted", query) as change:
-                state, gone = self._shelf.state(change.connection, query.session, query.now), []
-                for each in lists:
-                    for entry in state.of(each):
-                        change.delete("lists_items", entry.id)
-                        gone.append(entry)
-                    if state.list_of(each.id) is not None:
-                        change.delete("lists", each.id)
-                return gone
-
-        gone = await asyncio.to_thread(delete)
-        slots = {**_slots(lists[0], gone), "lists": [each.name for each in lists]}
+        gone = await asyncio.to_thread(self._shelf.delete, lists, query)
+        slots = {**told_slots(lists[0], gone), "lists": [each.name for each in lists]}
         what = f"The {lists[0].title}" if len(lists) == 1 else f"{len(lists)} lists"
         are = "is" if len(lists) == 1 else "are"
         return Answer(
-            f'{what} {are} deleted, {_items(len(gone))} in all. Say "undo" to bring it back.',
+            f'{what} {are} deleted, {count_items(len(gone))} in all. Say "undo" to bring it back.',
             Action("list.deleted", slots),
         )
 
@@ -352,11 +346,11 @@ class Lists:
                 return target, moved
 
         target, moved = await asyncio.to_thread(move)
-        slots = {**_slots(target, moved), "from": source.name if source else "", "missing": found.missing}
+        slots = {**told_slots(target, moved), "from": source.name if source else "", "missing": found.missing}
         place = {1: "now first on", -1: "now last on"}.get(request.top, "moved to")
-        title, rest = target.title if target else "list", _told_missing(found, source)
-        said = f"{_enumerated(moved)} {_is(moved)} {place} the {title}.{rest}"
-        return Answer(_sentence(said), Action("list.item_moved", slots))
+        title, rest = target.title if target else "list", told_missing(found, source)
+        said = f"{enumerate_entries(moved)} {is_or_are(moved)} {place} the {title}.{rest}"
+        return Answer(sentence(said), Action("list.item_moved", slots))
 
     async def _change(self, request: Request, query: Query, state: State) -> Outcome:
         if request.whole:
@@ -402,13 +396,17 @@ class Lists:
                     unit=item.unit,
                     vector=None,
                 )
-                changed = replace(entry, text=item.text, item=item.name, quantity=item.quantity, unit=item.unit)
+                changed = msgspec.structs.replace(
+                    entry, text=item.text, item=item.name, quantity=item.quantity, unit=item.unit
+                )
                 self._shelf.keep(change.connection, query, home, [changed])
                 return changed
 
         changed = await asyncio.to_thread(change_it)
         said = f"{entry.text} is now {changed.text} on the {home.title if home else 'list'}."
-        return Answer(_sentence(said), Action("list.item_changed", {**_slots(home, [changed]), "before": entry.text}))
+        return Answer(
+            sentence(said), Action("list.item_changed", {**told_slots(home, [changed]), "before": entry.text})
+        )
 
     # --- Undoing ------------------------------------------------------------------------------------------------------
 
@@ -422,23 +420,23 @@ class Lists:
         undone = await asyncio.to_thread(self._shelf.undo, kinds, query)
         if undone is None:
             return Abstention("Nothing of that kind was changed in your lists within the last day.", "needs_input")
-        state = await self._load(query)
+        state = await self._shelf.load(query)
         entries, lists = _parted(undone)
         home = lists[0] if lists else state.list_of(entries[0].list) if entries else None
         await asyncio.to_thread(self._shelf.remember, query, home, entries)
         title = home.title if home else "list"
-        what = _enumerated(entries) if entries else f"The {title}"
+        what = enumerate_entries(entries) if entries else f"The {title}"
         said = {
             "removed": f"Back on the {title}: {what}.",
-            "deleted": f"The {title} is back, with {_items(len(entries))}.",
+            "deleted": f"The {title} is back, with {count_items(len(entries))}.",
             "added": f"Taken off the {title} again: {what}.",
             "created": f"The {title} is gone again.",
             "ticked": f"As before on the {title}: {what}.",
             "moved": f"Moved back: {what}.",
         }.get(undone.kind, f"As before: {what}.")
         if len(lists) > 1:
-            said = f"{len(lists)} lists are back, with {_items(len(entries))}."
-        return Answer(said, Action("list.restored", {**_slots(home, entries), "undone": undone.kind}))
+            said = f"{len(lists)} lists are back, with {count_items(len(entries))}."
+        return Answer(said, Action("list.restored", {**told_slots(home, entries), "undone": undone.kind}))
 
     # --- Which items --------------------------------------------------------------------------------------------------
 
@@ -461,7 +459,7 @@ class Lists:
         candidates = state.of(near) if near else state.entries
         if _EXCEPT.search(request.items):
             return Abstention(
-                f"Which items shall I {verb}? Name them, or their numbers.\n{_lines(candidates)}", "needs_input"
+                f"Which items shall I {verb}? Name them, or their numbers.\n{listing(candidates)}", "needs_input"
             )
         found = await self._shelf.find(request.items, candidates, query)
         if not found.entries and home is None and near is not None:
@@ -471,7 +469,7 @@ class Lists:
             ids = [entry.id for entry in found.unclear]
             await asyncio.to_thread(self._shelf.remember, query, near, (), found.unclear, f"{verb} item {{}}")
             several = len({entry.list for entry in found.unclear}) > 1
-            lines = _lines(found.unclear, [state.list_named(entry) for entry in found.unclear] if several else ())
+            lines = listing(found.unclear, [state.list_named(entry) for entry in found.unclear] if several else ())
             return Abstention(f"Which one shall I {verb}?\n{lines}", "needs_input") if ids else found
         if not found.entries:
             where = f"on the {home.title}" if home else "on your lists"
@@ -493,50 +491,8 @@ def _not_mine() -> Abstention:
     return Abstention("this asks for nothing with lists", "not_mine")
 
 
-# --- What is said -----------------------------------------------------------------------------------------------------
-
-
-def _slots(home: List | None, entries: Sequence[Entry]) -> dict[str, Json]:
-    return {
-        "list": home.name if home else "",
-        "count": len(entries),
-        "items": [entry.slots() for entry in entries[:MAX_SHOWN]],
-    }
-
-
 def _parted(undone: Undone) -> tuple[list[Entry], list[List]]:
     """The items and the lists that a change had touched."""
     rows = [(table, before or after or {}) for table, before, after in undone.rows]
     entries = [Entry.of_row(row) for table, row in rows if table == "lists_items"]
     return entries, [List(row["id"], row["name"]) for table, row in rows if table == "lists"]
-
-
-def _enumerated(entries: Sequence[Entry]) -> str:
-    texts = [entry.text for entry in entries[:12]] + [f"{len(entries) - 12} more"] * (len(entries) > 12)
-    return ", ".join(texts[:-1]) + f" and {texts[-1]}" if len(texts) > 1 else "".join(texts)
-
-
-def _lines(entries: Sequence[Entry], names: Sequence[str] = ()) -> str:
-    lines = [
-        f"{place}. {entry.text}{' (done)' * (entry.done is not None)}{f' ({names[place - 1]} list)' if names else ''}"
-        for place, entry in enumerate(entries[:MAX_SHOWN], 1)
-    ]
-    return "\n".join(lines + [f"… and {len(entries) - MAX_SHOWN} more"] * (len(entries) > MAX_SHOWN))
-
-
-def _told_missing(found: Found, home: List | None) -> str:
-    if not found.missing:
-        return ""
-    return f" Not on the {home.title if home else 'list'}: {', '.join(str(each) for each in found.missing)}."
-
-
-def _is(entries: Sequence[Entry]) -> str:
-    return "is" if len(entries) == 1 and not re.search(r"[^s]s$", entries[0].text) else "are"
-
-
-def _items(count: int) -> str:
-    return f"{count} item{'s' * (count != 1)}"
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]

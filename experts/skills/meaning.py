@@ -11,6 +11,7 @@ the vector of one fixed sentence is kept too, and where the present trunk puts t
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import math
 import re
@@ -69,6 +70,7 @@ def content_words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(stem(word) for word in words if word.replace("’", "'") not in _STOPWORDS))
 
 
+@functools.lru_cache(4096)
 def stem(word: str) -> str:
     """Without the endings of plural, past and present participle: "batteries" → "battery", "serviced" → "servic".
 

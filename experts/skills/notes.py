@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -23,7 +23,8 @@ from .choosing import Choice, is_choice
 from .ledger import Ledger, Session, iso
 from .meaning import Hit, Kept, Meanings, rank
 from .note_request import Request, follows_up, is_topic, read_request
-from .timex import Resolution, TimeError, localise, resolve_all
+from .note_time import find_written, written_words
+from .timex import resolve_all
 from .wording import spell_moment
 
 OWNER = "notes"
@@ -139,7 +140,7 @@ class Notes:
 
     async def _show(self, request: Request, query: Query) -> Outcome:
         notes = await self._ledger.look(lambda: self._all(query, request.choice))
-        span = _written(query, anywhere=True)
+        span = find_written(query, anywhere=True)
         if span is not None:
             notes = [note for note in notes if span[0] <= _local(note.created, query.zone) < span[1]]
         slots: dict[str, Json] = {"count": len(notes), "items": [note.slots(query.zone) for note in notes[:MAX_SHOWN]]}
@@ -154,9 +155,9 @@ class Notes:
         return Answer(f"You have {_count(notes)}{' from then' if span else ''}:\n{_lines(notes, query)}", action)
 
     async def _search(self, request: Request, query: Query) -> Outcome:
-        span = _written(query)
+        span = find_written(query)
         if not is_topic(request.topic.replace(span[2], " ").strip() if span else request.topic):
-            if request.choice or request.plural or _written(query, anywhere=True):
+            if request.choice or request.plural or find_written(query, anywhere=True):
                 return await self._show(request, query)
             return Abstention("What shall I look for in your notes?", "needs_input")
         notes = await self._ledger.look(lambda: self._all(query))
@@ -240,9 +241,9 @@ class Notes:
             about = await self._those_about(request, query)
             chosen: Sequence[Note] | Abstention = about
             if about and not request.every:
-                which = f'about "{request.topic}"' if request.topic else "from then" if _written(query) else ""
+                which = f'about "{request.topic}"' if request.topic else "from then" if find_written(query) else ""
                 pending = (
-                    f"delete all notes {f'about {request.topic}' if request.topic else _written_words(query)}".strip()
+                    f"delete all notes {f'about {request.topic}' if request.topic else written_words(query)}".strip()
                 )
                 await asyncio.to_thread(self._remember, query, about[:MAX_SHOWN], pending)
                 ask = f"Shall I delete {_count(about)} {which}".strip()
@@ -264,7 +265,7 @@ class Notes:
     async def _those_about(self, request: Request, query: Query) -> list[Note]:
         """All notes, or all about a topic, or all from some time."""
         notes = await self._ledger.look(lambda: self._all(query))
-        span = _written(query)
+        span = find_written(query)
         if span is not None:
             notes = [note for note in notes if span[0] <= _local(note.created, query.zone) < span[1]]
         topic = request.topic.replace(span[2], " ").strip() if span else request.topic
@@ -425,77 +426,6 @@ def _reworded(before: str, request: Request) -> str | None:
 
 _DAY = r"(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|today|tomorrow)"
 _VALUES = (r"(?<![\w.])[\w.-]*\d[\w.-]*(?!\w)", rf"\b{_DAY}\b")
-
-
-# --- When it was written ----------------------------------------------------------------------------------------------
-
-_DAYS = re.compile(
-    r"\b(?:to-?day|tonight|yesterday|week(?:end)?s?|months?|years?|days?|morning|afternoon|evening|night|(?:mon|tues|"
-    r"wednes|"
-    r"thurs|fri|satur|sun)day|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*)\b|\d[./-]\d|\d{4}|\bhours?\b",
-    re.IGNORECASE,
-)
-_BEFORE_SPAN = re.compile(r"\b(?:from|of|since|on|in|during|after)\s*$", re.IGNORECASE)
-
-
-def _written(query: Query, *, anywhere: bool = False) -> tuple[datetime, datetime, str] | None:
-    """The time at which the notes that are meant were written, and its words; None where it names none.
-
-    anywhere: a time in the midst of the sentence counts too; otherwise one at its end alone, since a note may be about
-    a time.
-    """
-    text = query.text[:400].replace("’", "'")
-    if not _DAYS.search(text):
-        return None
-    try:
-        groups = resolve_all(text, query.now, query.zone, query.locale)
-    except (TimeError, OverflowError):
-        return None
-    for readings in groups:
-        start, end = readings[0].span
-        words = text[start:end]
-        if not _DAYS.search(words) or not (anywhere or not text[end:].strip(" .?!,")):
-            continue
-        if (
-            not anywhere
-            and not _BEFORE_SPAN.search(text[:start])
-            and not re.match(r"from|since|of|yesterday|to-?day|last|this", words, re.IGNORECASE)
-        ):
-            continue
-        reading = readings[0]
-        if reading.end is None and words.lower().startswith("from "):
-            # "The notes from last week" are not those since then.
-            inner = resolve_all(words[5:], query.now, query.zone, query.locale)
-            reading = inner[0][0] if inner else reading
-        found = _past(reading, query)
-        if found is not None:
-            return *found, words
-    return None
-
-
-def _written_words(query: Query) -> str:
-    span = _written(query)
-    return f"from {span[2]}".replace("from from", "from").replace("from since", "since") if span else ""
-
-
-def _past(reading: Resolution, query: Query) -> tuple[datetime, datetime] | None:
-    """A stretch of time that has begun; of a bare weekday or month, the last one."""
-    if reading.recurrence is not None or reading.duration is not None:
-        return None
-    start, end = reading.start, reading.end
-    now = query.now.astimezone(query.zone)
-    if start is None or end is None:
-        return None if start is None or start > now else (start, now + timedelta(seconds=1))
-    if start > now:
-        first, last = (each.astimezone(query.zone).replace(tzinfo=None) for each in (start, end))
-        if reading.grain == "day" and start - now <= timedelta(days=7):
-            first, last = first - timedelta(days=7), last - timedelta(days=7)
-        elif reading.grain == "month":
-            first, last = first.replace(year=first.year - 1), last.replace(year=last.year - 1)
-        else:
-            return None
-        return localise(first, query.zone), localise(last, query.zone)
-    return start, end
 
 
 # --- What is said -----------------------------------------------------------------------------------------------------

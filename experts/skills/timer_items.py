@@ -12,6 +12,7 @@ import msgspec
 
 from ..journal import Job
 from ..values import Json, Query
+from .timer_days import called_by, days_of
 from .timer_request import without_times
 from .timer_time import DATED, HALF_DAY
 from .timex import Resolution, TimeError, find_duration, resolve
@@ -21,7 +22,8 @@ NOTABLY_LATE = timedelta(seconds=5)
 
 
 class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is kept with a job. span_s: of a timer, as it was set. left_s: of one that is paused."""
+    """What is kept with a job. span_s: of a timer, as it was set. left_s: of one that is paused.
+    snoozes: what went off and is snoozed, by the job's id and the time it was due."""
 
     kind: str
     zone: str
@@ -29,6 +31,7 @@ class Payload(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str = ""
     span_s: float | None = None
     left_s: float | None = None
+    snoozes: str = ""
 
 
 class Item:
@@ -165,6 +168,10 @@ def single_out(items: list[Item], asked: Asked, *, duration_names: bool = True) 
     if most:
         sharing = [item for count, item in shared if count == most]
         return (_by_time(sharing, asked) or sharing) if duration_names and len(sharing) > 1 else sharing
+    if (length := named_length(asked)) is not None:
+        return [item for item in items if item.payload.span_s == length.total_seconds()]
+    if (length := named_length(asked)) is not None:
+        return [item for item in items if item.payload.span_s == length.total_seconds()]
     if duration_names and (found := find_duration(asked.text)) is not None:
         matching = [item for item in items if item.payload.span_s == found[0].total_seconds()]
         if matching:
@@ -173,7 +180,43 @@ def single_out(items: list[Item], asked: Asked, *, duration_names: bool = True) 
         return items[:1]
     if re.search(r"\b(?:last|latest)\b", asked.text.lower()):
         return items[-1:]
+    if days := called_by(asked.text):
+        repeating = [(days_of(item.job.rule.recurrence), item) for item in items if item.job.rule is not None]
+        called = [item for its, item in repeating if its == days]
+        if called:
+            return called
     return _by_time(items, asked) if duration_names else []
+
+
+def names_all(asked: Asked, items: list[Item]) -> bool:
+    """Whether it speaks of all of them: "all my timers", "everything", "the alarms"."""
+    lower = asked.text.lower()
+    if called_by(asked.text):
+        return False
+    if _EVERY_ONE.search(lower):
+        return True
+    return _PLURAL.search(lower) is not None and not single_out(items, asked)
+
+
+_EVERY_ONE = re.compile(r"\b(?:all|every(?! ?day)|everything|both)\b")
+_PLURAL = re.compile(r"\b(?:timers|alarms|reminders)\b")
+_OF_LENGTH = re.compile(
+    r"\b(?:my|the|that|this) (?P<length>(?:[\w.-]+ ){0,4}?[\w.-]*(?:second|sec|minute|min|hour|hr)s?)(?: long)?"
+    r" (?:timer|countdown|count ?down|one)\b",
+    re.IGNORECASE,
+)
+
+
+def named_length(asked: Asked) -> timedelta | None:
+    """Of "add two minutes to my 10 minute timer", ten minutes."""
+    match = _OF_LENGTH.search(asked.text)
+    found = find_duration(match["length"].replace("-", " ")) if match else None
+    return found[0] if found else None
+
+
+def without_length(text: str) -> str:
+    """The sentence without such a length, so that another one that it names is found."""
+    return _OF_LENGTH.sub("the timer", text)
 
 
 _TASK = re.compile(r"\breminder\s+(?:to|about|for)\s+(?P<task>.+)", re.IGNORECASE)
@@ -206,7 +249,7 @@ def _by_time(items: list[Item], asked: Asked) -> list[Item]:
                 and (item.due.date() == start.date() or not DATED.search(words))
             ]
         elif not matching and end is not None:
-            matching = [item for item in items if _goes_off(item, start, end)]
+            matching = [item for item in items if goes_off(item, start, end)]
         if matching:
             return matching
     return []
@@ -246,7 +289,7 @@ def _at_clock(reading: Resolution) -> bool:
     return reading.grain in ("hour", "minute", "second") and not reading.is_interval
 
 
-def _goes_off(item: Item, start: datetime, end: datetime) -> bool:
+def goes_off(item: Item, start: datetime, end: datetime) -> bool:
     """Whether it does so in a stretch of time, also later than next time where it repeats."""
     if item.due is None:
         return False

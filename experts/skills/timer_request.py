@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-VERBS = ("create", "list", "remaining", "cancel", "snooze", "pause", "resume", "extend", "change")
+VERBS = ("create", "list", "remaining", "cancel", "skip", "snooze", "pause", "resume", "extend", "change")
 
 
 # --- The verb and the kind --------------------------------------------------------------------------------------------
@@ -58,6 +58,7 @@ _RULES = (
     )),
     ("pause", (r"\b(?:pause|hold|freeze|suspend|halt)\b",)),
     ("change", (
+        r"\b(?:rename|relabel)\b", rf"\b(?:call|name|label) (?:the|my|that|this)\b.*\b{_THING}\b.",
         rf"\b(?:change|move|reschedule|postpone|shift|edit|update|push|bring forward|delay)\b.*\b(?:{_THING}|to)\b",
         rf"\b{_THING}\b.*\binstead\b", rf"\bmake (?:my|the|that)\b.*\b{_THING}\b.*\b\d",
     )),
@@ -96,6 +97,14 @@ _OF_MORE = re.compile(
 )
 
 
+_SKIPS = re.compile(rf"^{_ASKING}(?:skip|leave out|miss out)\b(?=.*\b{_THING}\b|.*\b(?:next|upcoming) one$)")
+# Said to nobody but us: there is nothing else in it.
+_ALL_OF_IT = re.compile(
+    rf"^{_ASKING}(?P<verb>cancel|stop|clear|delete|pause|resume)(?: them)? (?:all|everything|them all|all of (?:it|"
+    rf"them))(?: please| now)?$"
+)
+
+
 def forbids(text: str) -> bool:
     """Whether it says that nothing shall be set: "don't set a timer"."""
     return _FORBIDS_SETTING.match(_plain(text)) is not None
@@ -107,6 +116,10 @@ def find_verb(text: str, intent: str = "") -> str | None:
     plain = _plain(text)
     if intent == "create" and _FORBIDS_WAKING.match(plain):
         return "cancel"
+    if _SKIPS.match(plain) and intent in ("", "cancel", "skip", "pause", "change", "list"):
+        return "skip"
+    if not intent and (everything := _ALL_OF_IT.match(plain)) is not None:
+        return everything["verb"] if everything["verb"] in VERBS else "cancel"
     if intent == "extend" and not _OF_MORE.search(plain):
         return "create"
     if intent in VERBS:
@@ -184,6 +197,18 @@ _NO_NAME = frozenset(
     weekend
     """.split()  # noqa: SIM905 - a list of a hundred strings is no easier to read
 )
+_NEW_NAMES = (
+    re.compile(r"\brename (?P<which>.*?\breminder to .+?) (?:to|as|into) (?P<name>.+)$", re.IGNORECASE),
+    re.compile(r"\b(?:rename|relabel) (?P<which>.+?)(?: (?:to|as|into) (?P<name>.+))?$", re.IGNORECASE),
+    re.compile(
+        r"\b(?:change|set|update) the (?:name|label|title) of (?P<which>.+?)(?: (?:to|into|as) (?P<name>.+))?$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        rf"\b(?:call|name|label) (?P<which>(?:the|my|that|this) (?:[\w:'-]+ ){{0,4}}?{_THING}) (?P<name>.+)$",
+        re.IGNORECASE,
+    ),
+)
 _REMIND = re.compile(
     r"^.*?\b(?:remind (?:me|us)(?: again)?|be reminded|(?:nudge|ping|alert|notify) me|don'?t let me forget|"
     r"reminders?(?: for me)?|remember)\b[ ,:]*"
@@ -223,6 +248,14 @@ def find_name(text: str, spans: tuple[tuple[int, int], ...] = ()) -> str:
         if not any(word.lower() in _NO_NAME or word[0].isdigit() for word in words):
             return " ".join(words)
     return ""
+
+
+def find_new_name(text: str) -> tuple[str, str] | None:
+    """Of "rename the pasta timer to rice", the words that say which and the new name, "" where none is given."""
+    for pattern in _NEW_NAMES:
+        if match := pattern.search(_COURTESY.sub("", text)):
+            return match["which"], (match["name"] or "").strip(" \"'“”.")
+    return None
 
 
 def find_task(text: str, spans: tuple[tuple[int, int], ...]) -> str:

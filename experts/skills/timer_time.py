@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 from ..errors import QueryError
 from ..journal import Rule
 from ..values import Abstention
+from .timer_days import LeftOut, days_of, find_left_out, leave_out
 from .timex import Resolution, TimeError, find_duration, localise, resolve, resolve_all
-from .wording import spell_date, spell_moment, spell_span
+from .wording import spell_date, spell_moment, spell_rule, spell_span
 
 # A day without a time of day: when a reminder goes off.
 _DEFAULT_HOUR = 9
@@ -56,8 +57,10 @@ _FOUR_DIGITS = re.compile(
     re.IGNORECASE,
 )
 _THREE_DIGITS = re.compile(r"\b(?P<hour>1[0-2]|[1-9])(?P<minute>[0-5]\d) ?(?P<half>[ap]\.?m\b\.?)", re.IGNORECASE)
-
-
+_ALL_DAYS = re.compile(r"\b(?:on )?all (?:the )?days\b(?: of the week\b)?", re.IGNORECASE)
+# "A weekly reminder for monday" is one for every monday.
+_WEEKLY = re.compile(r"\bweekly (?:\w+ )?(?:alarm|reminder)\b", re.IGNORECASE)
+_ON_WEEKDAY = re.compile(r"\b(?:for|on) (?=(?:mon|tues|wednes|thurs|fri|satur|sun)day)", re.IGNORECASE)
 # Where "10m5s" falls apart.
 _RUN_TOGETHER = re.compile(r"(?<=\d[hm])(?=\d+(?:m|s|min|sec)\b)|(?<=\dmin)(?=\d+s(?:ec)?\b)", re.IGNORECASE)
 # "Timers for 3 and 5 minutes": the unit counts for both.
@@ -74,6 +77,9 @@ def spelled_out(text: str) -> str:
     text = _RUN_TOGETHER.sub(" ", text)
     if re.search(r"\btimers\b", text, re.IGNORECASE):
         text = _SHARED_UNIT.sub(r"\g<number> \g<unit>", text)
+    text = _ALL_DAYS.sub("every day", text)
+    if _WEEKLY.search(text):
+        text = _ON_WEEKDAY.sub("every ", text)
     text = _THREE_DIGITS.sub(r"\g<hour>:\g<minute> \g<half>", text)
     text = _FOUR_DIGITS.sub(r"\g<before>\g<hour>:\g<minute>", text)
     text, count = _ALARM_HOUR.subn(r"\g<before> at \g<hour>", text)
@@ -118,10 +124,36 @@ def find_when(text: str, kind: str, now: datetime, zone: ZoneInfo, locale: str =
         raise QueryError(
             f"minus {spell_span(found[0])} is before now; give a length of time above zero", reason="OUT_OF_RANGE"
         )
-    when = _read(text, kind, now, zone, locale)
+    left = find_left_out(text, kind)
+    when = None if left is None else _without(left, text, kind, now, zone, locale)
+    if when is None:
+        when = _read(text, kind, now, zone, locale)
     if isinstance(when, When):
         _check_range(when, kind, now)
     return when
+
+
+def _without(  # noqa: PLR0917 - the places of `_read`
+    left: LeftOut, text: str, kind: str, now: datetime, zone: ZoneInfo, locale: str
+) -> When | Abstention | None:
+    """What repeats, but not on the days that are left out; None where the exception is none of that."""
+    start, end = left.span
+    # Blanks in its place: "every day except sunday at 7" is one time, and what follows stays where it is.
+    when = _read(f"{text[:start]}{' ' * (end - start)}{text[end:]}", kind, now, zone, locale)
+    if not isinstance(when, When):
+        return when
+    if when.rule is None:
+        # "Tomorrow at 7, not friday"; in "tomorrow at 7 but not too loud", the exception is about something else.
+        return when if left.weekdays else None
+    recurrence = leave_out(when.rule.recurrence, left.weekdays) if left.weekdays else None
+    if recurrence is None:
+        days = days_of(when.rule.recurrence)
+        why = 'Only weekdays can be left out, as in "every day at 7 except weekends"'
+        if days and days <= left.weekdays:
+            why = "No day would be left"
+        return Abstention(f"{why}. Shall it be {spell_rule(when.rule.recurrence)}?", "needs_input")
+    rule = replace(when.rule, recurrence=recurrence)
+    return replace(when, due=recurrence.next_after(now, zone), rule=rule, spans=(*when.spans, left.span))
 
 
 _NEGATIVE = re.compile(r"(?:(?:^|\s)[-−]|\b(?:minus|negative)\s+)$", re.IGNORECASE)
@@ -197,7 +229,7 @@ def _joined(
     if clock.duration is not None or clock.exact is not None:
         return None
     words = text[slice(*clock.span)]
-    sentence = f"{text[slice(*day.span)]} {words if words.startswith('at ') else f'at {words}'}"
+    sentence = f"{text[slice(*day.span)]} at {re.sub(r'^(?:at|for|by) ', '', words)}"
     readings = resolve(sentence, now, zone, locale)
     if not readings or readings[0].span[1] - readings[0].span[0] < len(sentence) - 1:
         return None

@@ -1,24 +1,25 @@
-"""Timers, alarms and reminders: set, told, snoozed, paused, moved and cancelled, as durable jobs of the scheduler.
+"""Timers, alarms and reminders: set, told, cancelled, and changed (`timer_changes`), as durable jobs of the scheduler.
 
 The jobs are the only state, so any number of versions may be loaded at once. What a sentence asks for is worked out in
-`timer_request` and `timer_time`; who hears of what fires is the daemon's business: `subscribe`.
+`timer_request` and `timer_time`, which one it means by the `timer_board`; who hears of what fires is the daemon's
+business: `subscribe`.
 """
 
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from ..errors import QueryError
-from ..journal import Firing, Job, Rule
+from ..journal import Job, Rule
 from ..schedule import Scheduler
 from ..values import Abstention, Action, Answer, Json, Outcome, Query
+from . import timer_changes
+from .timer_board import OWNER, Board, none_such
+from .timer_changes import MAX_NAMED
+from .timer_days import called_by, days_of, find_lasting, leave_out
 from .timer_items import (
     Asked,
     Item,
@@ -26,24 +27,20 @@ from .timer_items import (
     announce,
     capital,
     enumerate_items,
+    goes_off,
     named_day,
+    names_all,
     single_out,
-    speaks_of,
     time_spans,
     title_of_new,
     unmatched_time,
 )
 from .timer_request import ends, find_kinds, find_name, find_task, find_verb, forbids
 from .timer_time import When, find_several, find_when, spelled_out
-from .timex import find_duration, resolve
+from .timex import resolve
 from .wording import spell_date, spell_moment, spell_rule, spell_span
 
-OWNER = "timers"
-SNOOZE = timedelta(minutes=9)
-# How long after it went off an alarm may still be snoozed or stopped.
-SNOOZABLE = timedelta(hours=1)
 MAX_TEXT = 1_000
-MAX_NAMED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class Timers:
     """Answers `Action`: "timer.created", "alarm.cancelled", "timers.listed", …; slots as in `Item.slots`."""
 
     def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
+        self._board = Board(scheduler)
 
     async def answer(self, query: Query) -> Outcome:
         if len(query.text) > MAX_TEXT:
@@ -90,7 +87,7 @@ class Timers:
         if verb is None:
             return Abstention("this asks for no timer, alarm or reminder", "not_mine")
         asked = Asked(text, query, find_kinds(text))
-        if verb != "create" and not asked.kinds and not self._is_ours(asked):
+        if verb != "create" and not asked.kinds and not self._board.is_ours(asked):
             return Abstention("this speaks of no timer, alarm or reminder", "not_mine")
         match verb:
             case "create":
@@ -101,16 +98,18 @@ class Timers:
                 return self._remaining(asked)
             case "cancel":
                 return await self._cancel(asked)
+            case "skip":
+                return await self._skip(asked)
             case "snooze":
-                return await self._snooze(asked)
+                return await timer_changes.snooze(self._board, asked)
             case "pause":
-                return await self._pause(asked)
+                return await timer_changes.pause(self._board, asked)
             case "resume":
-                return await self._resume(asked)
+                return await timer_changes.resume(self._board, asked)
             case "extend":
-                return await self._extend(asked)
+                return await timer_changes.extend(self._board, asked)
             case _:
-                return await self._change(asked)
+                return await timer_changes.change(self._board, asked)
 
     # --- The verbs ----------------------------------------------------------------------------------------------------
 
@@ -146,14 +145,11 @@ class Timers:
         if kind == "timer" and span is None and when.rule is None:
             span = (when.due - asked.now).total_seconds()
         payload = Payload(kind, asked.query.zone.key, name[:MAX_NAMED], task[:MAX_NAMED], span)
-        job = Job(OWNER, "", when.due.astimezone(UTC), msgspec.to_builtins(payload), when.rule)
-        if not asked.query.rehearsal:
-            job = await self._scheduler.add(OWNER, secrets.token_hex(4), when.rule or when.due, job.payload)
-        item = Item(job)
+        item = await self._board.add(asked, when.rule or when.due, payload)
         return item, _told_set(item, when, asked.now)
 
     def _list(self, asked: Asked) -> Outcome:
-        items = self._meant(asked)
+        items = self._board.meant(asked)
         things = f"{asked.kind}s" if asked.kind else "timers, alarms or reminders"
         chosen = items
         if re.search(r"\bnext\b|\bupcoming one\b", asked.text.lower()):
@@ -177,7 +173,7 @@ class Timers:
         return Answer(f"You have {len(chosen)} {things if asked.kind else 'set'}:\n{lines}", action)
 
     def _remaining(self, asked: Asked) -> Outcome:
-        items = self._meant(asked)
+        items = self._board.meant(asked)
         if not items:
             return self._list(asked)
         named = single_out(items, asked)
@@ -187,7 +183,7 @@ class Timers:
                 f'There is no {asked.kind} called "{name}". There is {enumerate_items(items)}.', "needs_input"
             )
         if not named and (missing := unmatched_time(asked, anywhere=False)):
-            return _none_such(asked, items, missing)
+            return none_such(asked, items, missing)
         chosen = named[:1] if named else items[:1]
         if asked.kind == "timer" and not named and len(items) > 1:
             return self._list(asked)
@@ -203,36 +199,31 @@ class Timers:
         return Answer(text, Action(f"{item.payload.kind}.remaining", {**slots, "left_s": left.total_seconds()}))
 
     async def _cancel(self, asked: Asked) -> Outcome:
-        kind, lower = asked.kind, asked.text.lower()
-        items = self._meant(asked)
+        kind = asked.kind
+        items = self._board.meant(asked)
         things = f"{kind}s" if kind else "timers, alarms or reminders"
         exception = _EXCEPT.search(asked.text)
         if exception and _OF_MANY.search(asked.text[: exception.start()].lower()):
             return await self._cancel_but(asked, exception)
-        if re.search(r"\b(?:all|every|everything|both)\b", lower) or (
-            re.search(r"\b(?:timers|alarms|reminders)\b", lower) and not single_out(items, asked)
-        ):
+        lasting = find_lasting(asked.text)
+        if lasting and (some := [item for item in items if lasting & _days(item)]):
+            return await self._cancel_days(asked, some, lasting)
+        if names_all(asked, items):
             day = named_day(asked)
             gone = [item for item in items if day is None or (item.due is not None and day[0] <= item.due < day[1])]
             text = f"{len(gone)} cancelled: {enumerate_items(gone)}." if gone else f"You have no {things}."
         else:
-            found = self._choose(asked, items, "cancel")
+            found = self._board.choose(asked, items, "cancel")
             if isinstance(found, Abstention):
-                recent = self._gone_off(asked)
+                recent = self._board.gone_off(asked)
                 if not items and recent is not None:
                     item = Item(recent.job)
                     text = f"{capital(item.title)} has gone off already; nothing is left to cancel."
                     return Answer(text, Action(f"{item.payload.kind}.stopped", item.slots()))
                 return found
-            day = named_day(asked)
+            day = None if _is_called_by_its_days(asked, found) else named_day(asked)
             if found.job.rule is not None and found.due is not None and day is not None:
-                if found.due < day[0]:
-                    return Abstention(
-                        f"{capital(found.title)} can only be left out the next time, on "
-                        f"{spell_date(found.due.date(), asked.now.date())}. Shall it be?",
-                        "needs_input",
-                    )
-                return await self._skip(asked, found, day[1])
+                return await self._skip_day(asked, found, day)
             gone = [found]
             text = f"{capital(found.title)} is cancelled."
         return await self._cancelled(asked, gone, text)
@@ -241,7 +232,7 @@ class Timers:
         """ "Cancel all my alarms except the 8 o'clock one": each that stays must be known, or it is asked for."""
         head, tail = asked.text[: exception.start()], asked.text[exception.end() :]
         narrowed = Asked(head, asked.query, find_kinds(head))
-        items, day, kept = self._meant(narrowed), named_day(narrowed), []
+        items, day, kept = self._board.meant(narrowed), named_day(narrowed), []
         for part in re.split(r",? and |, ", tail):
             staying = Asked(part, asked.query, find_kinds(part))
             found = single_out(items, staying)
@@ -259,208 +250,67 @@ class Timers:
         text = f"{len(gone)} cancelled: {enumerate_items(gone)}{stays}." if gone else f"Nothing is cancelled{stays}."
         return await self._cancelled(narrowed, gone, text)
 
+    async def _cancel_days(self, asked: Asked, items: list[Item], weekdays: frozenset[int]) -> Outcome:
+        """ "Don't wake me on weekends": what goes off on those days and on others stays for the others."""
+        if names_all(asked, items):
+            gone = [item for item in items if _days(item) <= weekdays]
+            if len(gone) == len(items):
+                return await self._cancelled(asked, gone, f"{len(gone)} cancelled: {enumerate_items(gone)}.")
+        found = self._board.choose(asked, items, "cancel")
+        if isinstance(found, Abstention):
+            return found
+        rule = found.job.rule
+        recurrence = leave_out(rule.recurrence, weekdays) if rule is not None else None
+        if rule is None or recurrence is None:
+            return await self._cancelled(asked, [found], f"{capital(found.title)} is cancelled.")
+        changed = await self._board.update(asked, found, when=Rule(recurrence, rule.zone))
+        following = f"; next at {spell_moment(changed.due, asked.now)}" if changed.due else ""
+        text = f"{capital(found.title)} now goes off {spell_rule(recurrence)}{following}."
+        return Answer(text, Action(f"{found.payload.kind}.changed", changed.slots()))
+
     async def _cancelled(self, asked: Asked, gone: list[Item], text: str) -> Outcome:
         kind = asked.kind
-        if not asked.query.rehearsal and gone:
-            await self._scheduler.remove(OWNER, *(item.job.id for item in gone))
+        await self._board.remove(asked, gone)
         slots: dict[str, Json] = {"count": len(gone), "items": [item.slots() for item in gone]}
         if len(gone) == 1:
             slots |= gone[0].slots()
             kind = gone[0].payload.kind
         return Answer(text, Action(f"{kind or 'timer'}.cancelled", slots))
 
-    async def _skip(self, asked: Asked, item: Item, end: datetime) -> Outcome:
-        """ "Don't wake me tomorrow" leaves a repeating alarm out once, and keeps it."""
-        assert item.job.rule is not None  # noqa: S101 - the caller looked
-        until = end - timedelta(microseconds=1)
-        job = replace(item.job, due=item.job.rule.next_after(until))
-        if not asked.query.rehearsal:
-            job = await self._scheduler.update(OWNER, item.job.id, skip_to=until)
-        skipped = Item(job)
-        following = f"; next at {spell_moment(skipped.due, asked.now)}" if skipped.due else ""
-        text = f"{capital(item.title)} is left out this once{following}."
-        return Answer(text, Action(f"{item.payload.kind}.skipped", skipped.slots()))
+    async def _skip(self, asked: Asked) -> Outcome:
+        """ "Skip tomorrow's alarm", "skip the next one": once, where it repeats; for good, where it does not."""
+        items, day = [item for item in self._board.meant(asked) if item.due is not None], named_day(asked)
+        if day is not None:
+            items = [item for item in items if goes_off(item, *day)] or items
+        elif re.search(r"\bnext\b|\bupcoming\b", asked.text.lower()):
+            # "The next one" of no kind that is named is one that comes again.
+            items = [item for item in items if asked.kind or item.job.rule is not None][:1]
+        found = self._board.choose(asked, items, "skip")
+        if isinstance(found, Abstention):
+            return found
+        if found.job.rule is None or found.due is None:
+            return await self._cancelled(asked, [found], f"{capital(found.title)} is cancelled; it was set once.")
+        if day is not None:
+            return await self._skip_day(asked, found, day)
+        return await timer_changes.skip(self._board, asked, found, found.due)
 
-    async def _snooze(self, asked: Asked) -> Outcome:
-        fired = self._gone_off(asked)
-        if fired is None:
+    async def _skip_day(self, asked: Asked, item: Item, day: tuple[datetime, datetime]) -> Outcome:
+        if item.due is not None and not day[0] <= item.due < day[1]:
             return Abstention(
-                "Nothing has gone off lately that could be snoozed. When shall the alarm be?", "needs_input"
+                f"{capital(item.title)} can only be left out the next time, on "
+                f"{spell_date(item.due.date(), asked.now.date())}. Shall it be?",
+                "needs_input",
             )
-        when = find_when(asked.text, "timer", asked.query.now, asked.query.zone, asked.query.locale)
-        if isinstance(when, Abstention):
-            return when
-        due = when.due if when is not None else (asked.now.astimezone(UTC) + SNOOZE).astimezone(asked.query.zone)
-        item = Item(fired.job)
-        job = Job(OWNER, "", due.astimezone(UTC), fired.job.payload)
-        if not asked.query.rehearsal:
-            job = await self._scheduler.add(OWNER, secrets.token_hex(4), due, fired.job.payload)
-        snoozed = Item(job)
-        text = (
-            f"{capital(item.title)} is snoozed until {spell_moment(due, asked.now)}, for {spell_span(due - asked.now)}."
-        )
-        return Answer(text, Action(f"{item.payload.kind}.snoozed", snoozed.slots()))
+        return await timer_changes.skip(self._board, asked, item, day[1] - timedelta(microseconds=1))
 
-    async def _pause(self, asked: Asked) -> Outcome:
-        running = [item for item in self._meant(asked) if item.due is not None]
-        item = self._choose(asked, running, "pause")
-        if isinstance(item, Abstention):
-            return item
-        assert item.due is not None  # noqa: S101 - chosen among those
-        left = item.due - asked.now
-        payload = msgspec.structs.replace(item.payload, left_s=None if item.job.rule else left.total_seconds())
-        job = Job(OWNER, item.job.id, None, msgspec.to_builtins(payload), item.job.rule)
-        if not asked.query.rehearsal:
-            job = await self._scheduler.update(OWNER, item.job.id, payload=job.payload, paused=True)
-        rest = "" if item.job.rule else f" with {spell_span(left)} left"
-        return Answer(f"{capital(item.title)} is paused{rest}.", Action(f"{payload.kind}.paused", Item(job).slots()))
 
-    async def _resume(self, asked: Asked) -> Outcome:
-        paused = [item for item in self._meant(asked) if item.due is None]
-        if not paused and self._meant(asked):
-            return Abstention("None is paused; which one shall run on?", "needs_input")
-        item = self._choose(asked, paused, "resume")
-        if isinstance(item, Abstention):
-            return item
-        due = (asked.now.astimezone(UTC) + timedelta(seconds=item.payload.left_s or 0)).astimezone(asked.query.zone)
-        payload = msgspec.structs.replace(item.payload, left_s=None)
-        rule = item.job.rule
-        following = rule.next_after(asked.now) if rule else due
-        job = Job(OWNER, item.job.id, following, msgspec.to_builtins(payload), rule)
-        if not asked.query.rehearsal:
-            job = await self._scheduler.update(OWNER, item.job.id, when=rule or due, payload=job.payload)
-        resumed = Item(job)
-        at = spell_moment(resumed.due, asked.now) if resumed.due else ""
-        text = f"{capital(resumed.title)} runs on; it goes off at {at}."
-        return Answer(text, Action(f"{payload.kind}.resumed", resumed.slots()))
+def _days(item: Item) -> frozenset[int]:
+    return frozenset() if item.job.rule is None else days_of(item.job.rule.recurrence)
 
-    async def _extend(self, asked: Asked) -> Outcome:
-        found = find_duration(asked.text)
-        if found is None:
-            return Abstention("By how much?", "needs_input")
-        less = (
-            re.search(
-                r"\b(?:shorten|shorter|reduce|less|knock|take|off|"
-                r"subtract)\b",
-                asked.text.lower(),
-            )
-            is not None
-        )
-        by = -found[0] if less else found[0]
-        item = self._choose(asked, self._meant(asked), "change", duration_names=False)
-        if isinstance(item, Abstention):
-            return item
-        if item.job.rule is not None:
-            return Abstention(f"{capital(item.title)} repeats; at what time shall it go off?", "needs_input")
-        payload = item.payload
-        if item.due is None:
-            left = timedelta(seconds=payload.left_s or 0) + by
-            due = None
-        else:
-            due = (item.due.astimezone(UTC) + by).astimezone(item.due.tzinfo)
-            left = due - asked.now
-        if left <= timedelta():
-            raise QueryError(
-                f"{item.title} has {spell_span(left - by)} left and cannot be {spell_span(-by)} shorter; cancel it",
-                reason="TIME_IN_PAST",
-            )
-        payload = msgspec.structs.replace(
-            payload,
-            span_s=payload.span_s + by.total_seconds() if payload.span_s is not None else None,
-            left_s=left.total_seconds() if due is None else None,
-        )
-        job = Job(OWNER, item.job.id, due.astimezone(UTC) if due else None, msgspec.to_builtins(payload))
-        if not asked.query.rehearsal:
-            job = await self._scheduler.update(OWNER, item.job.id, when=due, payload=job.payload, paused=due is None)
-        changed = Item(job)
-        at = f"; it goes off at {spell_moment(due, asked.now.astimezone(due.tzinfo))}" if due else ""
-        text = f"{capital(item.title)} now has {spell_span(left)} left{at}."
-        return Answer(text, Action(f"{payload.kind}.extended", {**changed.slots(), "left_s": left.total_seconds()}))
 
-    async def _change(self, asked: Asked) -> Outcome:
-        """ "Move my 7 o'clock alarm to 8": what stands before the "to" says which, what stands after it says when."""
-        before, after = _parted(asked.text)
-        after = f"at {after}" if after[:1].isdigit() else after
-        when = find_when(after, asked.kind, asked.query.now, asked.query.zone, asked.query.locale) if after else None
-        if isinstance(when, Abstention):
-            return when
-        if when is None:
-            return Abstention("To what time?", "needs_input")
-        narrowed = Asked(before, asked.query, asked.kinds)
-        item = self._choose(narrowed, self._meant(asked), "change")
-        if isinstance(item, Abstention):
-            return item
-        payload = item.payload
-        if payload.kind == "timer":
-            payload = msgspec.structs.replace(payload, span_s=(when.due - asked.now).total_seconds(), left_s=None)
-        rule = when.rule
-        due = when.due
-        if rule is None and item.job.rule is not None and item.job.rule.recurrence.hour is not None:
-            # A repeating alarm that gets a new time of day goes on repeating.
-            rule = _at_clock(item.job.rule, due)
-            due = rule.next_after(asked.now) or due
-        elif rule is None and item.due is not None and when.note.startswith("no time of day"):
-            # "Move it to tomorrow" keeps its time of day.
-            due = due.replace(hour=item.due.hour, minute=item.due.minute, second=item.due.second)
-        elif rule is None and item.due is not None and not _names_day(after):
-            # "Move friday's alarm to 8" stays on friday.
-            kept = item.due.replace(hour=due.hour, minute=due.minute, second=due.second)
-            due = kept if kept > asked.now else due
-        job = Job(OWNER, item.job.id, due.astimezone(UTC), msgspec.to_builtins(payload), rule)
-        if not asked.query.rehearsal:
-            job = await self._scheduler.update(OWNER, item.job.id, when=rule or due, payload=job.payload)
-        changed = Item(job)
-        repeats = f", {spell_rule(rule.recurrence)}" if rule else ""
-        local = due.astimezone(asked.query.zone)
-        ahead = spell_span(local - asked.now)
-        text = f"{capital(item.title)} is moved to {spell_moment(local, asked.now)}{repeats}, in {ahead}."
-        return Answer(text, Action(f"{payload.kind}.changed", changed.slots()))
-
-    # --- Which one ----------------------------------------------------------------------------------------------------
-
-    def _is_ours(self, asked: Asked) -> bool:
-        """Whether a sentence that names no timer, alarm or reminder can mean one: "cancel it", "five more minutes"."""
-        if len(asked.text.split()) <= 3 or find_duration(asked.text) is not None:
-            return True
-        lower = asked.text.lower()
-        if re.search(r"\b(?:it|that|this|them|everything|all of them|that one|left|remaining|snooz\w*)\b", lower):
-            return True
-        return bool(single_out(self._items(), asked))
-
-    def _items(self) -> list[Item]:
-        return [Item(job) for job in self._scheduler.jobs(OWNER)]
-
-    def _meant(self, asked: Asked) -> list[Item]:
-        """Those of the kinds that the sentence speaks of; all of them where it speaks of none."""
-        return [item for item in self._items() if item.payload.kind in asked.kinds or not asked.kinds]
-
-    def _gone_off(self, asked: Asked) -> Firing | None:
-        """What went off last, if that was lately, of the kind that is spoken of."""
-        for firing in self._scheduler.fired(OWNER):
-            if asked.now - firing.fired > SNOOZABLE:
-                return None
-            if asked.kind in ("", Item(firing.job).payload.kind) or "snooz" in asked.text.lower():
-                return firing
-        return None
-
-    def _choose(self, asked: Asked, items: list[Item], verb: str, *, duration_names: bool = True) -> Item | Abstention:
-        kind = asked.kind or "timer, alarm or reminder"
-        name = find_name(asked.text, time_spans(asked))
-        if not items:
-            which = f' called "{name}"' if name else ""
-            return Abstention(f"There is no {kind}{which} to {verb}.", "needs_input")
-        chosen = single_out(items, asked, duration_names=duration_names)
-        if len(chosen or items) == 1 and not speaks_of(asked, (chosen or items)[0]):
-            return Abstention(f"There is no such reminder. There is {enumerate_items(items)}.", "needs_input")
-        if len(chosen) == 1:
-            return chosen[0]
-        if not chosen and name:
-            return Abstention(f'There is no {kind} called "{name}". There is {enumerate_items(items)}.', "needs_input")
-        if not chosen and duration_names and (missing := unmatched_time(asked, anywhere=verb == "cancel")):
-            return _none_such(asked, items, missing)
-        if not chosen and len(items) == 1:
-            return items[0]
-        return Abstention(f"Which one shall I {verb}: {enumerate_items(chosen or items, 'or')}?", "needs_input")
+def _is_called_by_its_days(asked: Asked, item: Item) -> bool:
+    """Whether a day in the sentence is the alarm's name rather than the day on which it is left out."""
+    return called_by(asked.text) == _days(item) != frozenset()
 
 
 _OF_MANY = re.compile(r"\b(?:all|every|everything|both|any|timers|alarms|reminders)\b")
@@ -469,31 +319,6 @@ _EXCEPT = re.compile(
     r"leaving(?: out)?|without)\b",
     re.IGNORECASE,
 )
-
-
-def _none_such(asked: Asked, items: list[Item], missing: str) -> Abstention:
-    kind = asked.kind or "timer, alarm or reminder"
-    there = f"there {'is' if len(items) == 1 else 'are'} {enumerate_items(items)}"
-    return Abstention(f"There is no {kind} {missing}; {there}.", "needs_input")
-
-
-def _names_day(text: str) -> bool:
-    return re.search(r"\b(?:today|tomorrow|\w+day|in|next|this|\d+(?:st|nd|rd|th))\b", text.lower()) is not None
-
-
-def _parted(text: str) -> tuple[str, str]:
-    """Around the last "to", "for" or "until" that a time can follow."""
-    cuts = list(re.finditer(r"\b(?:to|until|till|for|by)\b", text, re.IGNORECASE))
-    cuts = cuts or list(re.finditer(r"\bat\b", text, re.IGNORECASE))
-    if not cuts:
-        return text, ""
-    return text[: cuts[-1].start()], text[cuts[-1].end() :].strip()
-
-
-def _at_clock(rule: Rule, moment: datetime) -> Rule:
-    """The same rule at another time of day."""
-    plain = {**rule.recurrence.to_json(), "hour": moment.hour, "minute": moment.minute, "second": moment.second}
-    return Rule(type(rule.recurrence).from_json(plain), rule.zone)
 
 
 # --- What is said -----------------------------------------------------------------------------------------------------

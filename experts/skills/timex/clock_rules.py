@@ -26,7 +26,8 @@ from .meaning import (
     surely,
     time_of_day,
 )
-from .series import DAY, HOUR, MINUTE, SECOND, Occurrence, parts_of_day, unit
+from .periods import parts_of_day
+from .series import DAY, HOUR, MINUTE, SECOND, Occurrence, unit
 from .zones import Zone
 
 # Part of the day → its hours; past 24 is the next day.
@@ -42,6 +43,7 @@ _SPOKEN_PARTS = {
     "morning": "morning|mornin", "afternoon": "afternoon|arvo", "evening": "evening", "night": "night|nite",
     "lunch": "lunch|lunchtime", "breakfast": "breakfast", "brunch": "brunch", "dinner": "dinner|supper|dinnertime",
 }  # fmt: skip
+_WAKING = (*range(5, 12), *range(13, 20))
 _MEALS = ("breakfast", "brunch", "lunch", "dinner")
 _WHOLE_NAMES = ("after lunch", "before lunch", "after work", "after school", "before school", "before work",
                 "business hours")  # fmt: skip
@@ -107,8 +109,15 @@ def _times_of_day(rule: Add) -> None:
         rule(f"half past|after? {hour}", lambda c, time: _after_hour(time, 30), 1.0)
         rule(f"half past {hour}", lambda c, time: _after_hour(time, 30), 1.2)
         rule(f"half - past {hour}", lambda c, time: _after_hour(time, 30), 1.2)
-        for words, sign in (("past|after", 1), ("to|till|before|of|til", -1)):
-            rule(f"a|the? quarter {words} {hour}", lambda c, time, sign=sign: _after_hour(time, 15 * sign), 1.2)
+        # "5 of 10" is a share, unless nothing else is said.
+        rule(
+            f"NUM of {hour}",
+            lambda c, n, time: replace(t, weak=True) if (t := _minutes_off(n, time, -1)) else None,
+            0.6,
+        )
+        for words, sign in (("past|after", 1), ("to|till|before|til", -1)):
+            quarter = f"{words}|of" if sign < 0 else words
+            rule(f"a|the? quarter {quarter} {hour}", lambda c, time, sign=sign: _after_hour(time, 15 * sign), 1.2)
             rule(
                 f"NUM {words} {hour}",
                 lambda c, n, time, sign=sign: _minutes_off(n, time, sign) if n.digits > 0 and n.value < 13 else None,
@@ -119,7 +128,7 @@ def _times_of_day(rule: Add) -> None:
                 lambda c, n, time, sign=sign: _minutes_off(n, time, sign) if n.digits == 0 or n.value > 12 else None,
                 1.8,
             )
-            rule(f"NUM minute|minutes|min|mins {words} {hour}",
+            rule(f"NUM minute|minutes|min|mins {quarter} {hour}",
                  lambda c, n, time, sign=sign: _minutes_off(n, time, sign, said=True), 1.4)  # fmt: skip
     rule("noon|midday|noonish", lambda c: time_of_day(12), 0.0)
     rule("mid day", lambda c: time_of_day(12), 0.0)
@@ -132,6 +141,7 @@ def _times_of_day(rule: Add) -> None:
     rule("this|same time on? DAY", _this_time, 1.0)
     rule("the same time on? DAY", _this_time, 1.0)
     rule("sometime|sometimes TIME", lambda c, time: time, 0.2)
+    rule("some time TIME", lambda c, time: time, 0.2)
 
 
 def _parts(rule: Add) -> None:
@@ -161,38 +171,42 @@ def _parts(rule: Add) -> None:
     rule("later in the POD", lambda c, pod: _in_the(pod), 0.8)
     rule("by the POD", lambda c, pod: replace(pod, weak=False), 0.3)
     rule("DAY AMPM", lambda c, day, half: joined(day, part(("morning", "afternoon")[half.value])), 0.2)
+    for time in ("TOD", "LTOD"):
+        rule(f"{time} at night", lambda c, time: in_part(c, part("night"), time), 1.5)
+    rule("close|end of business", lambda c: time_of_day(17), 1.0)
+    rule("cob", lambda c: time_of_day(17), 0.5)
     rule("at night", lambda c: part("night"), 0.6)
-    rule("this POD", lambda c, pod: _part_of(c, pod, 0), 0.8)
-    rule("later this POD", lambda c, pod: _part_of(c, pod, 0), 0.8)
+    rule("this POD", lambda c, pod: part_of(c, pod, 0), 0.8)
+    rule("later this POD", lambda c, pod: part_of(c, pod, 0), 0.8)
     for when in ("late", "early"):
         for name, words in _SPOKEN_PARTS.items():
             full = f"{when} {name}"
             if full in PARTS:
-                rule(f"{when} this|in {words}", lambda c, full=full: _part_of(c, part(full), 0), 1.2)
+                rule(f"{when} this|in {words}", lambda c, full=full: part_of(c, part(full), 0), 1.2)
     rule("later today", _rest_of_today, 0.8)
-    rule("tonight", lambda c: _part_of(c, part("night"), 0), 0.4)
-    rule("late tonight", lambda c: _part_of(c, part("late night"), 0), 1.0)
-    rule("later tonight", lambda c: _part_of(c, part("late night"), 0), 1.0)
-    rule("early tonight", lambda c: _part_of(c, part("early evening"), 0), 1.0)
-    rule("last night", lambda c: _part_of(c, part("night"), -1), 1.0)
-    rule("last POD", lambda c, pod: _part_of(c, pod, -1), 0.4)
-    rule("next POD", lambda c, pod: _part_of(c, pod, 1), 0.2)
-    rule("late last night", lambda c: _part_of(c, part("late night"), -1), 1.5)
-    rule("early last night", lambda c: _part_of(c, part("early evening"), -1), 1.5)
+    rule("tonight", lambda c: part_of(c, part("night"), 0), 0.4)
+    rule("late tonight", lambda c: part_of(c, part("late night"), 0), 1.0)
+    rule("later tonight", lambda c: part_of(c, part("late night"), 0), 1.0)
+    rule("early tonight", lambda c: part_of(c, part("early evening"), 0), 1.0)
+    rule("last night", lambda c: part_of(c, part("night"), -1), 1.0)
+    rule("last POD", lambda c, pod: part_of(c, pod, -1), 0.4)
+    rule("next POD", lambda c, pod: part_of(c, pod, 1), 0.2)
+    rule("late last night", lambda c: part_of(c, part("late night"), -1), 1.5)
+    rule("early last night", lambda c: part_of(c, part("early evening"), -1), 1.5)
     rule(
         "late|later yesterday POD",
-        lambda c, pod: _part_of(c, part("late evening"), -1) if pod.number >= 18 else None,
+        lambda c, pod: part_of(c, part("late evening"), -1) if pod.number >= 18 else None,
         1.0,
     )
     for said in ("TODAYPART", "INPART"):
         # "this evening at 7": the part of the day says which half of the clock a bare hour means.
-        rule(f"{said} at|@|around|about|,? LTOD", _in_part, 1.2)
-        rule(f"{said} at|@|around|about|,? TOD", _in_part, 1.2)
-        rule(f"LTOD ,? {said}", lambda c, time, pod: _in_part(c, pod, time), 1.0)
-        rule(f"TOD ,? {said}", lambda c, time, pod: _in_part(c, pod, time), 1.0)
-    rule("TOD POD", lambda c, time, pod: _in_part(c, pod, time), 0.8)
-    rule("POD at|@|around|about|,? TOD", _in_part, 0.8)
-    rule("POD at|@ LTOD", _in_part, 0.8)
+        rule(f"{said} at|@|around|about|,? LTOD", in_part, 1.2)
+        rule(f"{said} at|@|around|about|,? TOD", in_part, 1.2)
+        rule(f"LTOD ,? {said}", lambda c, time, pod: in_part(c, pod, time), 1.0)
+        rule(f"TOD ,? {said}", lambda c, time, pod: in_part(c, pod, time), 1.0)
+    rule("TOD POD", lambda c, time, pod: in_part(c, pod, time), 0.8)
+    rule("POD at|@|around|about|,? TOD", in_part, 0.8)
+    rule("POD at|@ LTOD", in_part, 0.8)
     # "tomorrow evening at 7": the day and its part, each for itself.
     for time in ("TOD", "LTOD"):
         rule(f"DAYPART at|@|around|about|,? {time}", _in_day_part, 1.2)
@@ -277,7 +291,7 @@ def _in_day_part(context: Context, day_part: Time, time: Time) -> Time | None:
     if day_part.halves is None:
         return None
     day, pod = day_part.halves
-    named = _in_part(context, pod, time)
+    named = in_part(context, pod, time)
     return joined(day, replace(named, says=CLOCK)) if named else None
 
 
@@ -290,7 +304,7 @@ def _span_in_day_part(context: Context, day_part: Time, hours: Time) -> Time | N
     return joined(day, replace(hours, cats=("TIME",)))
 
 
-def _part_of(context: Context, pod: Time, days: int) -> Time | None:
+def part_of(context: Context, pod: Time, days: int) -> Time | None:
     """A part of today, or of another day near."""
     if pod.says & RELATIVE_DAY or not pod.says & PART:
         return None
@@ -306,14 +320,15 @@ def _rest_of_today(context: Context) -> Time:
     return span(context.now, context.current(DAY).end, SECOND, SPAN | RELATIVE_DAY)
 
 
-def _in_part(context: Context, pod: Time, time: Time) -> Time | None:
+def in_part(context: Context, pod: Time, time: Time) -> Time | None:
     """A time of day in a part of the day, named or relative to today."""
     if not pod.says & PART:
         return None
     named = time
     if time.twelve:
         begin = pod.number if pod.number >= 0 else -2 - pod.number
-        made = half_day(time, afternoon=begin >= 12)
+        # "tonight at 3" is the night's small hours.
+        made = half_day(time, afternoon=begin >= 12 and not (begin == 20 and 0 < time.hour < 5))
         if made is None:
             return None
         if begin >= 18 and time.hour == 12:
@@ -330,6 +345,10 @@ def _in_part(context: Context, pod: Time, time: Time) -> Time | None:
         whole = Occurrence(night.start.replace(hour=0), night.end + timedelta(hours=6), HOUR)
         found = next((o for o in named.series.scan(night.start, whole.end)), None)
         return fixed(found, CLOCK | PART | RELATIVE_DAY) if found else None
+    if pod.number < 18 and named.hour in _WAKING:
+        # "this morning at 8" is today's, gone by or not.
+        today = next((o for o in named.series.scan(context.current(DAY).start, context.current(DAY).end)), None)
+        return fixed(today, CLOCK | PART | RELATIVE_DAY) if today else None
     # This evening's if that is still ahead; after midnight of a night when it is not.
     ahead = next(named.series.scan(context.now, context.now + timedelta(days=2)), None)
     if (

@@ -22,21 +22,9 @@ from .meaning import (
     joined,
     mapped,
     near,
-    span,
 )
-from .series import (
-    BEGINNING,
-    DAY,
-    MONTH,
-    QUARTER,
-    SECOND,
-    YEAR,
-    Occurrence,
-    add,
-    days_of_month,
-    quarters,
-    unit,
-)
+from .periods import days_of_month, quarters
+from .series import BEGINNING, DAY, MONTH, QUARTER, SECOND, Occurrence, add, unit
 
 Add = Callable[..., None]
 
@@ -59,7 +47,7 @@ def _near_days(rule: Add) -> None:
     rule("now|immediately", _now)
     rule("asap", _from_now_on)
     rule("right|just now", _now, 0.5)
-    rule("at the moment|present", _now, 0.5)
+    rule("at the moment|present|minute", _now, 0.5)
     rule("at this moment|time", _now, 0.5)
     rule("the current moment|time", _now, 0.5)
     rule("at|in? this|the very? moment|instant", _now, 0.5)
@@ -73,10 +61,10 @@ def _near_days(rule: Add) -> None:
     rule("overmorrow", lambda c: near(c, 2))
     rule("this very? day", lambda c: near(c, 0), 0.5)
     rule("the next day", lambda c: near(c, 1), 0.5)
-    rule("the day after TIME", lambda c, time: _day_beside(time, 1), 0.3)
-    rule("the day before TIME", lambda c, time: _day_beside(time, -1), 0.3)
-    rule("day after TIME", lambda c, time: _day_beside(time, 1), 0.1)
-    rule("day before TIME", lambda c, time: _day_beside(time, -1), 0.1)
+    rule("the day after TIME", lambda c, time: day_beside(time, 1), 0.3)
+    rule("the day before TIME", lambda c, time: day_beside(time, -1), 0.3)
+    rule("day after TIME", lambda c, time: day_beside(time, 1), 0.1)
+    rule("day before TIME", lambda c, time: day_beside(time, -1), 0.1)
 
 
 def _dates(rule: Add) -> None:
@@ -102,7 +90,7 @@ def _dates(rule: Add) -> None:
     rule("DATE ,? ' NUM", _with_year, 1.0)
     rule("DATE of? NUM", lambda c, date, year: _with_year(c, date, year, loose=True), 0.2)
     rule("MONTH of NUM", lambda c, month, year: _month_year(c, month, year) if year.digits == 2 else None, 0.2)
-    rule("MONTH ,|of|in|-? YEAR4", _month_year, 1.2)
+    rule("MONTH ,|of|in|-|/? YEAR4", _month_year, 1.2)
     rule("MONTH ,|of|in? SPOKENYEAR", _month_year, 1.0)
     rule("MONTH ' NUM", _month_year, 0.8)
     rule("MONTH of? the? year YEAR4", _month_year, 1.2)
@@ -137,6 +125,7 @@ def _years(rule: Add) -> None:
     rule("in|during the? SPOKENYEAR", lambda c, year: whole_year(year.whole), 0.5)
     rule("in? the? year YEAR4", lambda c, year: whole_year(year.whole), 1.0)
     rule("in? the? year SPOKENYEAR", lambda c, year: whole_year(year.whole), 1.0)
+    rule("in? the? calendar year YEAR4", lambda c, year: whole_year(year.whole), 1.2)
     for era in ("ad", "ce", "a d"):
         rule(f"in? YEAR4 {era}", lambda c, year: whole_year(year.whole), 1.0)
         rule(f"in? NUM {era}", lambda c, year: whole_year(year.whole) if year.digits > 0 else None, 1.0)
@@ -151,10 +140,6 @@ def _years(rule: Add) -> None:
         rule(f"q {n}", lambda c, n=n: _quarter(n), 0.5)
         rule(f"q {n} of|,|-|/? YEAR4", lambda c, year, n=n: _quarter_of(n, year), 1.5)
         rule(f"YEAR4 -|/? q {n}", lambda c, year, n=n: _quarter_of(n, year), 1.5)
-    rule("the? NUM s", _decade, 0.3)
-    rule("the? YEAR4 ' s", _decade, 0.3)
-    rule("the? YEAR4 s", _decade, 0.3)
-    rule("the? YEAR4 's", _decade, 0.3)
 
 
 def _now(context: Context) -> Time:
@@ -166,7 +151,7 @@ def _from_now_on(context: Context) -> Time:
     return replace(_now(context), open="after")
 
 
-def _day_beside(time: Time, days: int) -> Time | None:
+def day_beside(time: Time, days: int) -> Time | None:
     if time.grain != DAY or time.says & SPAN or time.open:
         return None
 
@@ -248,13 +233,3 @@ def _quarter_of(which: int, year: Num) -> Time | None:
         return None
     start = BEGINNING.replace(year=year.whole, month=which * 3 - 2, day=1)
     return fixed(unit(start, QUARTER), IN_MONTH | IN_YEAR, "PERIOD")
-
-
-def _decade(context: Context, years: Num) -> Time | None:
-    if years.whole % 10 or years.digits not in (2, 4):
-        return None
-    first = years.whole if years.digits == 4 else 1900 + years.whole if years.whole > 20 else 2000 + years.whole
-    if not 1000 <= first <= 2990:
-        return None
-    start = BEGINNING.replace(year=first, day=1)
-    return span(start, start.replace(year=first + 10), YEAR, SPAN | IN_YEAR)

@@ -16,15 +16,8 @@ from .meaning import (
     Time,
     fixed,
 )
-from .series import (
-    BEGINNING,
-    DAY,
-    YEAR,
-    Series,
-    Yearly,
-    dates,
-    unit,
-)
+from .periods import dates
+from .series import BEGINNING, DAY, YEAR, Series, Yearly, unit
 
 
 def year_of(value: int, digits: int, now_year: int) -> int:

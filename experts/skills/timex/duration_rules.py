@@ -23,6 +23,7 @@ from .meaning import (
     first_ahead,
     fixed,
     mapped,
+    near,
     offset,
     only,
     shifted,
@@ -63,8 +64,18 @@ def _durations(rule: Add) -> None:
     rule(f"VAGUE {more} UNIT", lambda c, n, u: _length(n.value, u), 1.0)
     rule("a VAGUE UNIT", lambda c, n, u: _length(n.value, u), 1.2)
     rule(f"a VAGUE {more} UNIT", lambda c, n, u: _length(n.value, u), 1.2)
-    rule("a|an UNIT", lambda c, u: _length(1, u), 0.8)
+    # "a second opinion" is no length of time, "in a second" is.
+    rule("a|an UNIT", lambda c, u: _length(1, u) if u.name != "second" else None, 0.8)
+    rule("in a second", lambda c: offset(c, Duration(seconds=1)), 1.0)
+    rule("for a second", lambda c: Duration(seconds=1, cats=("FOR", "DURATION")), 1.0)
+    # Of a range the longer end is told.
+    rule("NUM TO|or NUM UNIT", lambda c, low, n, u: _length(n.value, u) if low.value < n.value else None, 5.0)
+    rule("between NUM and NUM UNIT", lambda c, low, n, u: _length(n.value, u) if low.value < n.value else None, 2.0)
+    rule("a|an UNIT or two", lambda c, u: _length(2, u), 2.0)
     rule("a|an more|additional|extra|full|whole|single UNIT", lambda c, u: _length(1, u), 0.8)
+    rule("the|all|full|whole|entire whole|entire|- UNIT", lambda c, u: _length(1, u) if u.value >= HOUR else None, 0.8)
+    rule("full|whole UNIT", lambda c, u: _length(1, u) if u.value >= HOUR else None, 0.3)
+    rule("for all UNIT", lambda c, u: replace(d, cats=("FOR", "DURATION")) if (d := _length(1, u)) else None, 1.0)
     rule("another UNIT", lambda c, u: _length(1, u), 0.8)
     rule("another NUM UNIT", lambda c, n, u: _length(n.value, u), 1.2)
     rule("half a|an? UNIT", lambda c, u: _length(0.5, u), 1.5)
@@ -117,11 +128,33 @@ def _offsets(rule: Add) -> None:
     rule("after DURATION", lambda c, d: replace(made, open="after") if (made := _in(c, d)) else None, 1.5)
     rule("in another DURATION", _in, 1.0)
     rule("DURATION from now|today|here", _in, 1.5)
-    rule("DURATION from right? now", _from_now, 1.5)
+    rule("DURATION from right now", _from_now, 1.5)
     rule("DURATION from tomorrow", lambda c, d: _from_day(c, d, 1), 1.6)
     rule("DURATION from yesterday", lambda c, d: _from_day(c, d, -1), 1.6)
     rule("DURATION hence|later", offset, 1.2)
     rule("DURATION ago|back|earlier|prior", lambda c, d: offset(c, d, -1), 1.2)
+    for more in ("more|longer than", "over", "at least"):
+        rule(f"{more} DURATION ago|back", lambda c, d: _opened(offset(c, d, -1), "before"), 3.0)
+        rule(f"{more} DURATION before TIME", lambda c, d, t: _opened(_shift(c, t, d, -1), "before"), 3.0)
+        rule(f"{more} DURATION after|from TIME", lambda c, d, t: _opened(_shift(c, t, d, 1), "after"), 3.0)
+        rule(f"in {more} DURATION", lambda c, d: _opened(offset(c, d), "after"), 3.0)
+    for less in ("less|fewer than", "under", "at most"):
+        rule(f"{less} DURATION ago|back", _since, 3.0)
+        rule(f"in? {less} DURATION from now", _within, 3.0)
+        rule(f"in {less} DURATION", _within, 3.0)
+    # "a year ago today", "this day last year", "this time next week": exact to the day or the minute.
+    rule("DURATION ago|back TODAY", lambda c, d, day: _to_the_day(day, d, -1), 2.5)
+    rule("DURATION from|after TODAY", lambda c, d, day: _to_the_day(day, d, 1), 2.5)
+    rule("DURATION ago to the day", lambda c, d: _to_the_day(near(c, 0), d, -1), 2.5)
+    rule("this|same day|date on|in? LAST UNIT", lambda c, u: _to_the_day(near(c, 0), _length(1, u), -1), 2.5)
+    rule("the? same day|date on|in? LAST UNIT", lambda c, u: _to_the_day(near(c, 0), _length(1, u), -1), 2.5)
+    rule("the? same day|date on|in? NEXT UNIT", lambda c, u: _to_the_day(near(c, 0), _length(1, u), 1), 2.5)
+    rule("this day|date NEXT UNIT", lambda c, u: _to_the_day(near(c, 0), _length(1, u), 1), 2.5)
+    for same in ("this time", "the? same time"):
+        rule(f"{same} NEXT UNIT", lambda c, u: _at_this_time(c, _length(1, u), 1), 2.5)
+        rule(f"{same} LAST UNIT", lambda c, u: _at_this_time(c, _length(1, u), -1), 2.5)
+        rule(f"{same} in DURATION", lambda c, d: _at_this_time(c, d, 1), 2.5)
+        rule(f"{same} DURATION ago", lambda c, d: _at_this_time(c, d, -1), 2.5)
     rule("DURATION in the past", lambda c, d: offset(c, d, -1), 1.2)
     rule("in DURATION time", offset, 1.5)
     rule("in DURATION 's|' time", offset, 1.5)
@@ -146,21 +179,10 @@ def _offsets(rule: Add) -> None:
     rule("DOW in DURATION", _weekday_in, 1.8)
     rule("DURATION from|after DOW", _from_weekday, 2.0)
     rule("DURATION before DOW", lambda c, d, t: _from_weekday(c, d, t, -1), 2.0)
-    rule("a week|fortnight on? DOW", lambda c, t: _shift(c, t, Duration(days=7, grain=WEEK, coarsest=WEEK), 1), 1.0)
-    rule(
-        "DAY week",
-        lambda c, t: (
-            _shift(c, t, Duration(days=7, grain=WEEK, coarsest=WEEK), 1) if t.says in (WEEKDAY, RELATIVE_DAY) else None
-        ),
-        0.2,
-    )
-    rule(
-        "DAY fortnight",
-        lambda c, t: (
-            _shift(c, t, Duration(days=14, grain=WEEK, coarsest=WEEK), 1) if t.says in (WEEKDAY, RELATIVE_DAY) else None
-        ),
-        0.2,
-    )
+    rule("a week on? DOW", lambda c, t: _day_week(c, t, 7), 1.0)
+    rule("a fortnight on? DOW", lambda c, t: _day_week(c, t, 14), 1.0)
+    for words, days in (("week", 7), ("fortnight", 14)):
+        rule(f"DAY {words}", lambda c, t, n=days: _day_week(c, t, n), 0.2)
 
 
 def _counted_units(rule: Add) -> None:
@@ -184,8 +206,9 @@ def _counted_units(rule: Add) -> None:
         )
     rule("in|over|during|within the LAST UNIT", lambda c, u: _row(c, u, -1) if u.value < WEEK else None, 1.2)
     rule("in|over|during|within the next|coming UNIT", lambda c, u: _row(c, u, 1) if u.value < WEEK else None, 1.2)
-    rule("the? first NUM UNIT of|in TIME", lambda c, n, u, t: _first_units(t, u, n.whole), 1.5)
-    rule("the? last NUM UNIT of|in TIME", lambda c, n, u, t: _first_units(t, u, -n.whole), 3.0)
+    for outer in ("TIME", "THEUNIT"):
+        rule(f"the? first NUM UNIT of|in {outer}", lambda c, n, u, t: _first_units(t, u, n.whole), 1.5)
+        rule(f"the? last NUM UNIT of|in {outer}", lambda c, n, u, t: _first_units(t, u, -n.whole), 3.0)
 
 
 def _length(count: float, word: Word) -> Duration | None:
@@ -274,6 +297,37 @@ def _from_weekday(context: Context, duration: Duration, day: Time, sign: int = 1
         return None
     found = first_ahead(day, context.now)
     return shifted(fixed(found, WEEKDAY), duration, sign) if found else None
+
+
+def _day_week(context: Context, day: Time, days: int) -> Time | None:
+    """ "Friday week", "tomorrow fortnight"."""
+    length = Duration(days=days, grain=WEEK, coarsest=WEEK)
+    if day.says == WEEKDAY:
+        return _from_weekday(context, length, day)
+    return _shift(context, day, length, 1) if day.says == RELATIVE_DAY else None
+
+
+def _to_the_day(day: Time, length: Duration | None, sign: int) -> Time | None:
+    if length is None or length.grain < DAY:
+        return None
+    moved = floor(length.shift(only(day).start, sign), DAY)
+    return fixed(Occurrence(moved, add(moved, 1, DAY), DAY), RELATIVE_DAY, "DAY")
+
+
+def _at_this_time(context: Context, length: Duration | None, sign: int) -> Time | None:
+    if length is None or length.grain < DAY:
+        return None
+    return offset(context, replace(length, grain=MINUTE), sign)
+
+
+def _opened(time: Time | None, way: str) -> Time | None:
+    return replace(time, open=way, cats=("TIME", "OPENED")) if time is not None and not time.open else None
+
+
+def _since(context: Context, duration: Duration) -> Time | None:
+    """ "less than an hour ago"."""
+    start = duration.from_reference(context, -1).replace(tzinfo=None, microsecond=0)
+    return span(start, context.now, SECOND) if start < context.now else None
 
 
 def _weekday_in(context: Context, day: Time, duration: Duration) -> Time | None:

@@ -21,6 +21,7 @@ from .meaning import (
     joined,
     mapped,
     near,
+    only,
     span,
 )
 from .series import (
@@ -50,7 +51,11 @@ def _parts(rule: Add) -> None:
     rule("all week", lambda c: _rest(c, Word(WEEK), whole=True), 0.8)
     rule("all this week", lambda c: _rest(c, Word(WEEK), whole=True), 0.8)
     rule("later this UNIT", lambda c, u: span(c.now, c.current(u.value).end, SECOND) if u.value > DAY else None, 0.8)
+    rule("later in THEUNIT", lambda c, t: span(c.now, only(t).end, SECOND), 0.8)
     rule("earlier this UNIT", _earlier, 0.8)
+    rule("earlier in THEUNIT", lambda c, t: _earlier(c, Word(max(t.grain, DAY))), 0.8)
+    rule("earlier today", lambda c: _earlier(c, Word(DAY)), 0.8)
+    rule("for THEUNIT", lambda c, t: cycle(c, t.grain, 0) if t.grain > DAY else None, 0.3)
     for words, which in (("first", 0), ("second|last", 1)):
         rule(f"the? {words} half of the? PERIOD", lambda c, t, w=which: _half(t, w), 1.5)
         rule(f"the? {words} half of the? CYCLE", lambda c, t, w=which: _half(t, w), 1.5)
@@ -84,6 +89,8 @@ def _edges(rule: Add) -> None:
     rule("early in? CYCLE", lambda c, t: _edge(c, t, "begin"), 0.8)
     rule("mid PERIOD", lambda c, t: _edge(c, t, "mid"), 0.8)
     rule("mid - PERIOD", lambda c, t: _edge(c, t, "mid"), 0.8)
+    rule("mid CYCLE", lambda c, t: _edge(c, t, "mid"), 0.8)
+    rule("mid - CYCLE", lambda c, t: _edge(c, t, "mid"), 0.8)
     rule("late in? PERIOD", lambda c, t: _edge(c, t, "end"), 0.8)
     rule("late in? CYCLE", lambda c, t: _edge(c, t, "end"), 0.8)
     for short, grain in (("eom", MONTH), ("eoy", YEAR), ("eow", WEEK)):
@@ -132,7 +139,7 @@ def _rest(context: Context, word: Word, *, whole: bool = False) -> Time:
 
 def _earlier(context: Context, word: Word) -> Time | None:
     start = context.current(word.value).start
-    return span(start, context.now, SECOND) if word.value > DAY and start < context.now else None
+    return span(start, context.now, SECOND) if word.value >= DAY and start < context.now else None
 
 
 def _half(period: Time | None, which: int) -> Time | None:

@@ -21,7 +21,8 @@ from typing import Any
 
 from . import calendars
 from .holiday_names import TABLE
-from .series import DAY, MINUTE, Occurrence, nth_weekday
+from .periods import nth_weekday
+from .series import DAY, MINUTE, Occurrence
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SKIPPED = frozenset(["'", "'s", "-", ".", "’"])

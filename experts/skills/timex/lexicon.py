@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
-from . import holidays, numbers, zones
+from . import holidays, numbers, spelling, zones
 from .chart import Phrase
 from .meaning import (
     FEAST,
@@ -26,21 +26,10 @@ from .meaning import (
     time_of_day,
 )
 from .notations import NOTATIONS
-from .series import (
-    DAY,
-    HOUR,
-    MINUTE,
-    MONTH,
-    QUARTER,
-    SECOND,
-    WEEK,
-    YEAR,
-    Yearly,
-    months,
-    seasons,
-)
-from .series import weekdays as every_weekday
-from .series import weekends as every_weekend
+from .periods import months, seasons
+from .periods import weekdays as every_weekday
+from .periods import weekends as every_weekend
+from .series import DAY, HOUR, MINUTE, MONTH, QUARTER, SECOND, WEEK, YEAR, Yearly
 
 # What is read of a text: no request is longer, and a text pasted in ends here, at a white space.
 MAX_CHARACTERS = 4000
@@ -81,13 +70,6 @@ _CLASSES: dict[str, tuple[str, ...]] = {
     "TO": ("to", "till", "til", "until", "thru", "through", "-", "–", "—", "~", "untill"),
     "EVERY": ("every", "each", "evry", "ev"),
     "AGO": ("ago", "back", "earlier"),
-}  # fmt: skip
-_SPELLINGS = {
-    "tmrw": "tomorrow", "tmr": "tomorrow", "tmw": "tomorrow", "tomorow": "tomorrow", "tommorow": "tomorrow",
-    "tommorrow": "tomorrow", "tomorro": "tomorrow", "tomorrows": "tomorrow", "2day": "today",
-    "todays": "today", "yesterdays": "yesterday", "tonite": "tonight", "2nite": "tonight", "midnite": "midnight",
-    "wkend": "weekend", "wknd": "weekend", "wknds": "weekends", "o'clock": "oclock",
-    "o clock": "oclock", "oclock": "oclock", "o' clock": "oclock", "afternon": "afternoon",
 }  # fmt: skip
 # "afternoonish"
 _VAGUE_ENDS = frozenset(
@@ -143,7 +125,7 @@ def tokenise(text: str) -> Tokens:
             word = "per"
         elif word.endswith("ish") and word[:-3] in _VAGUE_ENDS:
             word = word[:-3]
-        words.append(_SPELLINGS.get(word, word))
+        words.append(spelling.right(word))
         starts.append(match.start())
         ends.append(match.end())
     return Tokens(words, starts, ends, lowered)
@@ -227,6 +209,9 @@ def _figures(
     """What begins with a digit."""
     text, start = tokens.text, tokens.starts[index]
     before = text[start - 1] if start else " "
+    if index > 1 and tokens.words[index - 1] in ("by", "x") and tokens.words[index - 2].isdigit():
+        # "4 by 4"
+        return
     if (
         (index and tokens.words[index - 1] in "$€£¥#")
         or before in "+=&"

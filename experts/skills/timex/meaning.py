@@ -12,6 +12,7 @@ from math import floor as whole
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from .periods import clock
 from .series import (
     BEGINNING,
     DAY,
@@ -30,7 +31,6 @@ from .series import (
     Occurrence,
     Series,
     add,
-    clock,
     floor,
     unit,
 )
@@ -217,6 +217,11 @@ def joined(one: Time, other: Time) -> Time | None:
     both = one.says | other.says
     if both & SPAN and both & OFFSET:
         return None
+    if any(time.exact is not None and time.grain < DAY for time in (one, other)) and both & IN_WEEK:
+        # "30 minutes later" says all; "this week" is another matter.
+        return None
+    if one.hour == 12 or other.hour == 12:
+        one, other = _at_noon(one, other), _at_noon(other, one)
     for day, time in ((one, other), (other, one)):
         if time.elsewhere is not None and day.grain == DAY and not day.says & SPAN:
             # The day is that zone's day too: "march 9 at 11pm PST".
@@ -235,6 +240,13 @@ def joined(one: Time, other: Time) -> Time | None:
         checked=checked, note=one.note or other.note, problem=one.problem or other.problem,
         halves=halves, day_first=other.says == CLOCK and not one.says & CLOCK, twelve=one.twelve or other.twelve,
     )  # fmt: skip
+
+
+def _at_noon(time: Time, day: Time) -> Time:
+    """ "tomorrow at 12:30" is not at night, unless that is said."""
+    if time.hour != 12 or not time.twelve or time.says != CLOCK or day.grain != DAY or day.says & SPAN:
+        return time
+    return time_of_day(12, time.minute, time.second)
 
 
 def near(context: Context, days: int) -> Time:
@@ -318,7 +330,11 @@ def first_ahead(time: Time, now: datetime) -> Occurrence | None:
         if not time.immediate and occurrence.start <= now:
             continue
         return occurrence
-    return next(iter(time.series.scan(BEGINNING, now, True)), None)
+    past = next(iter(time.series.scan(BEGINNING, now, True)), None)
+    if past is not None and time.twelve and time.says & ~(CLOCK | SPAN):
+        # Of the two halves of a day gone by, the first: "at 10:30 on 1 January 2015".
+        return next(iter(time.series.scan(floor(past.start, DAY), past.end)), past)
+    return past
 
 
 def nearest_checked(time: Time, now: datetime) -> Occurrence | None:

@@ -14,6 +14,7 @@ from . import numbers
 from .dates import full_date, impossible, month_date, never, year_of
 from .meaning import (
     IN_MONTH,
+    IN_WEEK,
     IN_YEAR,
     Context,
     Num,
@@ -22,8 +23,10 @@ from .meaning import (
     time_of_day,
 )
 from .series import (
+    DAY,
     MONTH,
     QUARTER,
+    WEEK,
     unit,
 )
 
@@ -58,6 +61,9 @@ def _two_part(match: re.Match[str], context: Context) -> Built:
     if never(month, day) and (match[2] == "-" or one > 31 or other > 31):
         return []
     made = month_date(context, month, day)
+    if match[2] == "-" or (one, other) == (24, 7):
+        # "3-2" is rather a score, "24/7" is always.
+        made = replace(made, weak=True)
     return [(made.cats, made, 0.5 if match[2] == "/" else -2.5)]
 
 
@@ -151,6 +157,16 @@ def _compact(match: re.Match[str], context: Context) -> Built:
     return [(made.cats, made, 0.5)]
 
 
+def _iso_week(match: re.Match[str], context: Context) -> Built:
+    """ "2026-W15", "2026-W15-3"."""
+    start = datetime.fromisocalendar(int(match[1]), int(match[2]), int(match[3] or 1))
+    if match[3]:
+        made = fixed(unit(start, DAY), IN_WEEK | IN_YEAR, "DAY", "FULL")
+    else:
+        made = fixed(unit(start, WEEK), IN_WEEK | IN_YEAR, "PERIOD")
+    return [(made.cats, made, 1.0)]
+
+
 def _ordinal(match: re.Match[str], context: Context) -> Built:
     value = int(match[1])
     return [(("ORD",), Num(value, len(match[1])), 0.5)] if 0 < value < 1000 else []
@@ -174,9 +190,10 @@ NOTATIONS = [
     (re.compile(pattern + _AFTER, re.ASCII), build)
     for pattern, build in (
         (r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})", _iso),
-        (r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!-\d)", _three_part),
+        (r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})(?!-\d+(?!\d|[/.]\d))", _three_part),
         (r"(\d{1,2})\s?(/)\s?(\d{1,2})(?!/\d)", _two_part),
         (r"(\d{1,2})\s?(-)\s?(\d{1,2})(?![-/]\d)", _two_part),
+        (r"(\d{4})-?w(\d{2})(?:-?([1-7]))?(?![a-z-])", _iso_week),
         (r"(?P<year>\d{4})[-/](?P<month>\d{1,2})(?![-/]\d)", _year_month),
         (r"(?P<month>\d{1,2})[-/](?P<year>\d{4})", _year_month),
         (r"(\d{1,2})([:.h])(\d{2})(?::(\d{2})(?:\.\d+)?)?(?!\d|[:.h]\d)", _clock),

@@ -10,7 +10,18 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from . import clock_rules, date_rules, duration_rules, edge_rules, relative_rules, repeat_rules, span_rules
+from . import (
+    clock_rules,
+    date_rules,
+    duration_rules,
+    edge_rules,
+    era_rules,
+    relative_rules,
+    repeat_rules,
+    span_rules,
+    spoken_rules,
+    working_rules,
+)
 from .chart import Grammar
 from .lexicon import Tokens, look_up, tokenise
 from .meaning import CLOCK, Context, Duration, Rule, Time, first_ahead, nearest_checked
@@ -27,6 +38,10 @@ _MAX_GROUPS = 40
 _SILENT = frozenset([".", ",", "!", "?", ";", ":", '"', "the", "please", "on", "at", "in", "a", "(", ")"])
 
 
+# "march on" and "sat in" are no dates.
+_SILENT_ENDS = _SILENT - {"on", "at", "in", "a", "the"}
+
+
 class Candidate:
     __slots__ = ("begin", "end", "score", "value")
 
@@ -38,7 +53,10 @@ class Candidate:
 def grammar() -> Grammar:
     """Every rule; built once, at the first request."""
     made = Grammar()
-    for rules in (clock_rules, date_rules, relative_rules, edge_rules, duration_rules, span_rules, repeat_rules):
+    for rules in (
+        clock_rules, spoken_rules, date_rules, relative_rules, edge_rules, era_rules, duration_rules, span_rules,
+        working_rules, repeat_rules,
+    ):  # fmt: skip
         rules.add_rules(made)
     return made
 
@@ -103,7 +121,7 @@ def _candidates(tokens: Tokens, context: Context) -> list[Candidate]:
     found: list[Candidate] = []
     count = len(tokens.words)
     first = next((i for i, word in enumerate(tokens.words) if word not in _SILENT), 0)
-    last = next((i for i in range(count, 0, -1) if tokens.words[i - 1] not in _SILENT), count)
+    last = next((i for i in range(count, 0, -1) if tokens.words[i - 1] not in _SILENT_ENDS), count)
     for begin, cell in enumerate(cells):
         for category in ("TIME", "RECUR", "DURATION", "LATE"):
             for phrase in cell.get(category, ()):
@@ -239,7 +257,9 @@ def _recurrence(value: Rule, context: Context, span: tuple[int, int], score: flo
     first = rule.next_after(after, context.zone)
     grain = value.grain
     end = localise(unit(first.replace(tzinfo=None), min(grain, DAY)).end, context.zone)
-    return Resolution(first, end, GRAINS[min(grain, DAY) if grain > HOUR else grain], span, rule, score=score + 1.0)
+    return Resolution(
+        first, end, GRAINS[min(grain, DAY) if grain > HOUR else grain], span, rule, score=score + 1.0, note=value.note
+    )
 
 
 def _anchored(rule: Recurrence, local: datetime, zone: ZoneInfo, after: datetime) -> Recurrence:

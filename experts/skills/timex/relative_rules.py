@@ -24,26 +24,15 @@ from .meaning import (
     cycle,
     first_ahead,
     fixed,
+    joined,
     mapped,
     nth_ahead,
     nth_behind,
     nth_inside,
     span,
 )
-from .series import (
-    BEGINNING,
-    DAY,
-    END,
-    HOUR,
-    MONTH,
-    WEEK,
-    YEAR,
-    Occurrence,
-    add,
-    floor,
-    unit,
-    units,
-)
+from .periods import units, weekends
+from .series import BEGINNING, DAY, END, HOUR, MONTH, WEEK, YEAR, Occurrence, floor, unit
 
 Add = Callable[..., None]
 
@@ -68,12 +57,15 @@ def _cycles(rule: Add) -> None:
     rule("upcoming NUM UNIT", lambda c, n, u: cycle(c, u.value, n.whole) if n.whole > 0 else None, 0.8)
     rule("NUM upcoming UNIT", lambda c, n, u: cycle(c, u.value, n.whole) if n.whole > 0 else None, 0.8)
     rule("w / c DAY", _week_of, 1.0)
-    rule("week NUM", lambda c, n: _iso_week(c.current(YEAR), n), 0.3)
+    rule("the UNIT", lambda c, u: replace(cycle(c, u.value, 0), cats=("THEUNIT",)) if u.value >= DAY else None, 0.0)
+    rule("this|current calendar UNIT", lambda c, u: cycle(c, u.value, 0), 0.8)
+    rule("the? NEXT calendar UNIT", lambda c, u: cycle(c, u.value, 1), 0.8)
+    rule("the? LAST calendar UNIT", lambda c, u: cycle(c, u.value, -1), 0.8)
+    rule("week|wk NUM", lambda c, n: _iso_week(c.current(YEAR), n), 0.3)
+    rule("calendar|iso week NUM", lambda c, n: _iso_week(c.current(YEAR), n), 0.8)
+    rule("calendar|iso? week no|number|nr NUM", lambda c, n: _iso_week(c.current(YEAR), n), 0.8)
     rule("in? the? week NUM of|in TIME", lambda c, n, t: _iso_week_of(t, n), 1.5)
     rule("week NUM TIME", lambda c, n, t: _iso_week_of(t, n), 0.8)
-    rule("the? NEXT decade", lambda c: _decade_from(c, 1), 0.8)
-    rule("this decade", lambda c: _decade_from(c, 0), 0.8)
-    rule("the? LAST decade", lambda c: _decade_from(c, -1), 0.8)
     rule("the? week of|commencing|beginning|starting the? DAY", _week_of, 1.0)
     rule("the? week of DOW the? DATE", lambda c, dow, day: _week_of(c, day), 1.2)
     rule("the month|year of? PERIOD", lambda c, period: period, 0.3)
@@ -118,12 +110,10 @@ def _counted(rule: Add) -> None:
     )
     rule("a VAGUE KIND from now", lambda c, n, kind: _nth_future(c, kind, n.whole), 1.0)
     for kind in ("KIND", "UNITKIND"):
-        for outer in ("of|in|from|during the? TIME", "of|in the? month", "TIME"):
+        rule(f"the? ORD {kind} of|in month", lambda c, n, k: _nth_of(c, k, cycle(c, MONTH, 0), n.whole), 1.5)
+        rule(f"the? last {kind} of|in month", lambda c, k: _nth_of(c, k, cycle(c, MONTH, 0), -1), 1.5)
+        for outer in ("of|in|from|during the? TIME", "of|in THEUNIT", "TIME"):
             bonus = 1.5 if outer != "TIME" else 0.4
-            if outer.endswith("month"):
-                rule(f"the? ORD {kind} {outer}", lambda c, n, k: _nth_of(c, k, cycle(c, MONTH, 0), n.whole), bonus)
-                rule(f"the? last {kind} {outer}", lambda c, k: _nth_of(c, k, cycle(c, MONTH, 0), -1), bonus)
-                continue
             rule(f"the? ORD {kind} {outer}", lambda c, n, k, t: _nth_of(c, k, t, n.whole), bonus)
             if outer == "TIME":
                 continue
@@ -149,8 +139,19 @@ def _counted(rule: Add) -> None:
         rule(f"the? {kind} before|preceding TIME", lambda c, k, t: _nth_beside(k, t, -1), 1.0)
         rule(f"the? closest|nearest {kind} to TIME", lambda c, k, t: _closest(c, k, t, 1), 1.6)
         rule(f"the? ORD closest|nearest {kind} to TIME", lambda c, n, k, t: _closest(c, k, t, n.whole), 1.6)
+    # "the first Monday 1pm to 3pm of next month"
+    for hours in ("TOD", "TODSPAN"):
+        for outer in ("TIME", "THEUNIT"):
+            rule(
+                f"the? ORD KIND at|from? {hours} of|in {outer}",
+                lambda c, n, k, h, t: _at(_nth_of(c, k, t, n.whole), h),
+                4.0,
+            )
+            rule(f"the? last KIND at|from? {hours} of|in {outer}", lambda c, k, h, t: _at(_nth_of(c, k, t, -1), h), 4.0)
     rule("UNIT", lambda c, u: _unit_kind(u), 0.0)
     rule("the? LAST WEEKEND", _last, 0.8)
+    rule("the? next|coming|following NUM weekends", lambda c, n: _weekends(c, n.whole), 1.5)
+    rule("the? LAST NUM weekends", lambda c, n: _weekends(c, -n.whole), 1.5)
     rule("DAY weekend", lambda c, feast: _long_weekend(feast) if feast.says & FEAST else None, 1.2)
     rule("the? weekend of HOLIDAY", lambda c, feast: _long_weekend(feast), 1.2)
 
@@ -180,12 +181,6 @@ def _iso_week_of(year: Time, number: Num) -> Time | None:
         return None
     found = next(year.series.scan(BEGINNING, END), None)
     return _iso_week(found, number) if found else None
-
-
-def _decade_from(context: Context, count: int) -> Time | None:
-    start = BEGINNING.replace(year=context.now.year // 10 * 10, day=1)
-    start = add(start, 10 * count, YEAR)
-    return span(start, add(start, 10, YEAR), YEAR, SPAN | IN_YEAR)
 
 
 # First days of spring, summer, autumn and winter as almanacs have them.
@@ -280,6 +275,10 @@ def _nth_of(context: Context, kind: Time, outer: Time, count: int) -> Time | Non
     return replace(made, problem="")
 
 
+def _at(day: Time | None, hours: Time) -> Time | None:
+    return joined(day, hours) if day is not None and day.grain == DAY else None
+
+
 def _nth_week(outer: Occurrence, count: int) -> Occurrence:
     """The count-th of the weeks that lie inside, whole; -1 is the last."""
     if count > 0:
@@ -313,6 +312,19 @@ def _closest(context: Context, kind: Time, anchor: Time, count: int) -> Time | N
     behind = [o for o in (nth_behind(kind, target.start, n) for n in range(1, count + 1)) if o]
     ranked = sorted({*ahead, *behind}, key=lambda o: abs(o.start - target.start))
     return _chosen(kind, ranked[count - 1]) if len(ranked) >= count else None
+
+
+def _weekends(context: Context, count: int) -> Time | None:
+    """From the first to the last of so many weekends ahead, or behind."""
+    if not 0 < abs(count) <= 100:
+        return None
+    kind = Time(weekends(), HOUR, SPAN)
+    near, far = (
+        (nth_ahead(kind, context.now, n) if count > 0 else nth_behind(kind, context.now, n)) for n in (1, abs(count))
+    )
+    if near is None or far is None:
+        return None
+    return span(min(near.start, far.start), max(near.end, far.end), HOUR)
 
 
 def _long_weekend(feast: Time) -> Time | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 from .chart import Grammar
 from .meaning import FEAST, MONTHDAY, PART, WEEKDAY, Context, Rule, Time, Word, half_day, surely
-from .series import DAY, HOUR, MINUTE, MONTH, QUARTER, SECOND, WEEK, YEAR
+from .series import DAY, HOUR, MINUTE, MONTH, QUARTER, SECOND, WEEK, YEAR, add
 from .values import Frequency, Recurrence
 
 Add = Callable[..., None]
@@ -17,6 +19,7 @@ _FREQUENCIES: dict[int, tuple[Frequency, int]] = {
 }  # fmt: skip
 _WORKDAYS = (0, 1, 2, 3, 4)
 _WEEKEND = (5, 6)
+_PLURAL = ("RECUR", "PLURAL")
 # When nothing but the part of the day is said.
 _PART_HOURS = {0: 9, 6: 8, 10: 11, 12: 15, 18: 19, 20: 21, 21: 21}
 
@@ -38,7 +41,7 @@ def add_rules(grammar: Grammar) -> None:
     rule("every half - hour", lambda c: Rule(Recurrence("minutely", 30), MINUTE), 2.5)
     rule("every quarter of an hour", lambda c: Rule(Recurrence("minutely", 15), MINUTE), 2.5)
     rule("every fortnight", lambda c: _every(Word(WEEK), 2), 1.5)
-    rule("once|1 x? a|an|per|every|each UNIT", lambda c, u: _every(u, 1), 1.5)
+    rule("once|one|1 x? a|an|per|every|each UNIT", lambda c, u: _every(u, 1), 1.5)
     rule("once every? NUM UNIT", lambda c, n, u: _every(u, n.whole), 2.0)
     for words, grain, count in (
         ("daily", DAY, 1), ("everyday", DAY, 1), ("weekly", WEEK, 1), ("monthly", MONTH, 1), ("quarterly", QUARTER, 1),
@@ -62,6 +65,11 @@ def add_rules(grammar: Grammar) -> None:
             lambda c, d, h=hour, low=low: Rule(_weekly((d.value,), hour=h), HOUR, (low, low + 12)),
             1.5,
         )
+        rule(
+            f"on? DAYLIST {pod}",
+            lambda c, d, h=hour, low=low: Rule(_weekly(d.value, hour=h), HOUR, (low, low + 12)),
+            1.2,
+        )
     # Lists of weekdays: "Monday, Wednesday and Friday".
     rule("DOWNAME", lambda c, d: _Days((d.value,)), 0.0)
     rule("DAYLIST ,|and|&|/ DOWNAME", lambda c, days, d: _Days((*days.value, d.value)), 0.3)
@@ -79,12 +87,22 @@ def add_rules(grammar: Grammar) -> None:
         rule(f"{each} WEEKENDS", lambda c, days: Rule(_weekly(days.value)), 1.2)
         rule(f"{each} single DOWNAME", lambda c, d: Rule(_weekly((d.value,))), 1.5)
     rule("every other|second|alternate DOWNAME", lambda c, d: Rule(_weekly((d.value,), interval=2)), 2.5)
+    for words in ("biweekly|fortnightly on?", "alternate", "every other|second|alternate"):
+        rule(f"{words} DOWS", lambda c, d: Rule(_weekly((d.value,), interval=2)), 2.5)
+    rule("biweekly|fortnightly on? DAYLIST", lambda c, days: Rule(_weekly(days.value, interval=2)), 2.5)
+    for but in ("except|but", "except on|for", "but not? on?"):
+        rule(f"EVERY day {but} DAYLIST", lambda c, days: _but(range(7), days.value), 3.0)
+        rule(f"EVERY WEEKDAYS {but} DAYLIST", lambda c, week, days: _but(week.value, days.value), 3.0)
+        for some in ("DOWS", "WEEKENDS"):
+            rule(f"EVERY day {but} {some}", lambda c, days: _but(range(7), _numbers(days)), 3.0)
     rule("every NUM DOWNAME", lambda c, n, d: Rule(_weekly((d.value,), interval=n.whole)) if n.whole > 0 else None, 2.0)
     rule("every ORD DOWNAME", lambda c, n, d: Rule(_weekly((d.value,), interval=n.whole)) if n.whole > 0 else None, 1.5)
-    rule("on? WEEKDAYS", lambda c, days: Rule(_weekly(days.value), weak=True), 0.4)
-    rule("weekends", lambda c: Rule(_weekly(_WEEKEND), weak=True), 0.1)
+    rule("on WEEKDAYS", lambda c, days: Rule(_weekly(days.value), weak=True), 0.4)
+    rule("WEEKDAYS", lambda c, days: Rule(_weekly(days.value), weak=True, cats=_PLURAL), 0.4)
+    rule("weekends", lambda c: Rule(_weekly(_WEEKEND), weak=True, cats=_PLURAL), 0.1)
     rule("on|any|all weekends|weekend", lambda c: Rule(_weekly(_WEEKEND)), 1.0)
-    rule("on? DOWS", lambda c, d: Rule(_weekly((d.value,))), 0.8)
+    rule("on DOWS", lambda c, d: Rule(_weekly((d.value,))), 0.8)
+    rule("DOWS", lambda c, d: Rule(_weekly((d.value,)), cats=_PLURAL), 0.8)
     rule("on? DOWS and DOWS", lambda c, d, e: Rule(_weekly((d.value, e.value))), 2.0)
     rule("on? DOWS , DOWS ,? and DOWS", lambda c, d, e, f: Rule(_weekly((d.value, e.value, f.value))), 3.0)
     # Days of the month and of the year.
@@ -105,6 +123,7 @@ def add_rules(grammar: Grammar) -> None:
         rule(f"{month} on the? ORD DOWNAME", lambda c, n, d: _nth(n.whole, d.value), 2.5)
         rule(f"{month} on the? last DOWNAME", lambda c, d: _nth(-1, d.value), 2.5)
     for week in ("EVERY week", "weekly", "once a week"):
+        rule(f"{week} on? DOWS", lambda c, d: Rule(_weekly((d.value,))), 2.5)
         rule(f"{week} on DAYLIST", lambda c, days: Rule(_weekly(days.value)), 2.5)
     rule("every other week on DAYLIST", lambda c, days: Rule(_weekly(days.value, interval=2)), 3.0)
     rule(
@@ -122,7 +141,17 @@ def add_rules(grammar: Grammar) -> None:
     for time in ("TOD", "at LTOD", "LTOD"):
         bonus = 1.0 if time != "LTOD" else -0.3
         rule(f"RECUR ,? {time}", lambda c, r, t: _at(r, t), bonus)
-        rule(f"{time} RECUR", lambda c, t, r: _at(r, t), bonus)
+        # "three weekends" and "5 weekdays" are counted, unless the time is surely one.
+        rule(f"{time} RECUR", lambda c, t, r: _at(r, t) if not (t.latent and "PLURAL" in r.cats) else None, bonus)
+    rule("RECUR ,? from|after TOD", lambda c, r, t: _at(r, t), 0.8)
+    # "mon-fri at 9": a time of day on several days in a row comes on each of them.
+    for time in ("TOD", "at|@ LTOD"):
+        rule(f"DAYSPAN ,? {time}", lambda c, days, t: _at(Rule(_weekly(days.value)), t), 1.5)
+    rule("TOD ,? DAYSPAN", lambda c, t, days: _at(Rule(_weekly(days.value)), t), 1.5)
+    # "9 to 5 on weekdays": each begins then.
+    for hours in ("TODSPAN", "HOURSPAN"):
+        rule(f"{hours} RECUR", lambda c, t, r: _from_hour(c, r, t), 0.8)
+        rule(f"RECUR from? {hours}", _from_hour, 0.8)
     rule("RECUR POD", lambda c, r, pod: _in_part(r, pod), 0.8)
     rule("POD RECUR", lambda c, pod, r: _in_part(r, pod), 0.6)
     rule("RECUR RECUR", _both, 0.3)
@@ -177,6 +206,16 @@ def _yearly(context: Context, date: Time) -> Rule | None:
     return Rule(Recurrence("yearly", month=found.start.month, day_of_month=found.start.day))
 
 
+def _numbers(days: Any) -> tuple[int, ...]:
+    return days.value if isinstance(days, _Days) else (days.value,)
+
+
+def _but(days: Iterable[int], without: tuple[int, ...]) -> Rule | None:
+    """ "every day except Sunday"."""
+    left = tuple(day for day in days if day not in without)
+    return Rule(_weekly(left)) if left else None
+
+
 def _day_range(first: int, last: int) -> _Days | None:
     return (
         _Days(tuple((first + step) % 7 for step in range((last - first) % 7 + 1)), ("DAYSPAN",))
@@ -218,6 +257,19 @@ def _at(rule: Rule, time: Time) -> Rule | None:
             sure = half_day(sure, afternoon=True) or sure
     recurrence = replace(rule.recurrence, hour=sure.hour, minute=sure.minute or 0, second=sure.second or 0)
     return Rule(recurrence, sure.grain, start=rule.start)
+
+
+def _from_hour(context: Context, rule: Rule, hours: Time) -> Rule | None:
+    """The rule at the beginning of a stretch of hours; its end is told in the note."""
+    if rule.grain < DAY or rule.recurrence.hour is not None:
+        return None
+    day = context.current(DAY, 1)
+    found = next((o for o in hours.series.scan(day.start, day.end) if o.start >= day.start + timedelta(hours=6)), None)
+    if found is None:
+        return None
+    recurrence = replace(rule.recurrence, hour=found.start.hour, minute=found.start.minute)
+    until = add(found.end, -1, found.grain)
+    return Rule(recurrence, found.grain, start=rule.start, note=f"until {until:%H:%M}")
 
 
 def _both(context: Context, one: Rule, other: Rule) -> Rule | None:

@@ -30,19 +30,8 @@ from .meaning import (
     span,
     surely,
 )
-from .series import (
-    BEGINNING,
-    DAY,
-    END,
-    HOUR,
-    MONTH,
-    SECOND,
-    YEAR,
-    Occurrence,
-    add,
-    days_of_month,
-    floor,
-)
+from .periods import days_of_month
+from .series import BEGINNING, DAY, END, HOUR, MONTH, SECOND, YEAR, Fixed, Occurrence, add, floor
 
 Add = Callable[..., None]
 # How an interval opens, what stands between its ends, and the rule's score.
@@ -94,12 +83,16 @@ def _intervals(rule: Add) -> None:
     rule("on? DAY ,? HOURSPAN", lambda c, day, hours: joined(day, replace(hours, cats=("TIME",))), 0.8)
     rule("HOURSPAN on? DAY", lambda c, hours, day: joined(day, replace(hours, cats=("TIME",))), 0.8)
     rule("POD ,? from? HOURSPAN", lambda c, pod, hours: joined(pod, replace(hours, cats=("TIME",))), 0.5)
+    for hours in ("HOURSPAN", "TODSPAN"):
+        rule(f"{hours} TODAYPART", _span_today, 1.2)
+        rule(f"TODAYPART ,? from? {hours}", lambda c, pod, hours: _span_today(c, hours, pod), 1.2)
     rule("HOURSPAN in the POD", lambda c, hours, pod: joined(pod, replace(hours, cats=("TIME",))), 0.8)
     # A beginning and a length.
     for opening in ("", "from ", "starting from|at|on? "):
         rule(f"{opening}TIME FOR", _lasting, 1.2)
         rule(f"{opening}TIME ,? FOR", _lasting, 1.2)
         rule(f"FOR ,? {opening}TIME", lambda c, d, t, o=opening: _lasting(c, t, d) if o else None, 1.5)
+    rule("FOR from|starting TODAY", lambda c, d, t: _lasting(c, t, d), 5.0)
     rule("from|at LTOD FOR", lambda c, t, d: _lasting(c, surely(t), d), 1.5)
     rule("FOR from|starting|at LTOD", lambda c, d, t: _lasting(c, surely(t), d), 1.5)
     rule("DURATION starting|beginning from|at|on? TIME", lambda c, d, t: _lasting(c, t, d), 1.6)
@@ -107,7 +100,7 @@ def _intervals(rule: Add) -> None:
 
 def _open(rule: Add) -> None:
     before = "until|till|til|untill|before|through|thru"
-    after = "after|since|from"
+    after = "after|from"
     for words, way in ((before, "before"), (after, "after")):
         for time in ("TIME", "LTOD"):
             bonus = 0.8 if time == "TIME" else 0.4
@@ -117,12 +110,11 @@ def _open(rule: Add) -> None:
     for time in ("TIME", "LTOD"):
         for words, way in (
             ("up to|until", "before"), ("not|no later than", "before"), ("earlier than", "before"),
-            ("prior to", "before"),
+            ("prior to", "before"), ("as early as", "after"),
             ("sooner than", "before"), ("on or before", "before"), ("as late as", "before"),
             ("later than", "after"), ("not|no earlier|sooner|before than", "after"), ("not before", "after"),
             ("on or after", "after"),
             ("as of|from", "after"), ("starting from|on|at?", "after"), ("beginning from|on|at?", "after"),
-            ("ever since", "after"),
         ):  # fmt: skip
             rule(f"{words} {time}", lambda c, t, w=way: _opened(t, w), 1.0)
         rule(f"{time} or later", lambda c, t: _opened(t, "after") if not t.says & SPAN else None, 1.2)
@@ -136,6 +128,11 @@ def _open(rule: Add) -> None:
                 for high in ("before", "earlier than", "until"):
                     rule(f"{low} TIME {link} {high} {time}", lambda c, a, b: _from_to(c, a, surely(b)), 2.5)
                     rule(f"{low} LTOD {link} {high} {time}", _clock_span, 2.0)
+    for so_far in ("to date", "until|till now", "till date", "up to now"):
+        rule(f"from|since TIME {so_far}", _until_now, 2.5)
+    for since in ("since", "ever since"):
+        for time, bonus in (("TIME", 0.9), ("LTOD", 0.5)):
+            rule(f"{since} {time}", _since, bonus)
     rule("from TIME", lambda c, t: _opened(t, "after") if not t.says & SPAN else None, -1.0)
     rule("from LTOD", lambda c, t: _opened(t, "after"), -1.2)
     rule("DAY by TIME", _by_on, 1.0)
@@ -159,6 +156,16 @@ def _bare_span(context: Context, first: Time, last: Time) -> Time | None:
     """ "9-11": hours, once a day or a part of the day stands beside it."""
     made = between(context, surely(first), surely(last))
     return replace(made, cats=("HOURSPAN",), latent=True) if made else None
+
+
+def _span_today(context: Context, hours: Time, pod: Time) -> Time | None:
+    """ "8 to 10 tonight": on the half of the clock that the part of the day says."""
+    if pod.number < 0:
+        return None
+    day = context.current(DAY)
+    low = day.start.replace(hour=12) if pod.number >= 12 else day.start
+    found = next((o for o in hours.series.scan(low, day.end) if o.start >= low), None)
+    return fixed(found, SPAN | CLOCK | RELATIVE_DAY, "BETWEEN") if found else None
 
 
 def _to_day(context: Context, first: Time, last: Time) -> Time | None:
@@ -242,6 +249,25 @@ def _opened(time: Time, way: str) -> Time | None:
         return None
     sure = surely(time)
     return replace(sure, open=way, cats=("TIME", "OPENED"), weak=False)
+
+
+def _since(context: Context, time: Time) -> Time | None:
+    """ "since March": from the latest one that has begun."""
+    opened = _opened(time, "after")
+    if opened is None:
+        return None
+    begun = next((o for o in opened.series.scan(BEGINNING, context.now, True) if o.start <= context.now), None)
+    if begun is None or (opened.says == CLOCK and begun.start < floor(context.now, DAY)):
+        return opened
+    return replace(opened, series=Fixed(begun))
+
+
+def _until_now(context: Context, time: Time) -> Time | None:
+    """ "from March to date": from the latest one that has begun."""
+    if time.open or time.latent:
+        return None
+    begun = next((o for o in time.series.scan(BEGINNING, context.now, True)), None)
+    return span(begun.start, context.now, DAY if time.grain >= DAY else SECOND) if begun else None
 
 
 def _open_on(opened: Time, day: Time) -> Time | None:
