@@ -186,6 +186,18 @@ async def host(tmp_path: Path, encode: Encode) -> AsyncIterator[Host]:
     await scheduler.stop()
 
 
+@pytest.fixture(scope="session")
+def fitted(tmp_path_factory: pytest.TempPathFactory, trunk_root: Path) -> Path:
+    """What a daemon's first start leaves in its cache: the sentences of the shipped experts encoded, the index fitted.
+
+    Later daemons begin with it, as a user's second start does; the first one fits for ten seconds.
+    """
+    folder = tmp_path_factory.mktemp("fitted")
+    with running_daemon(folder, trunk_root):
+        pass
+    return folder / "state" / "cache"
+
+
 @dataclass
 class Daemon:
     """A real daemon: its process, its folders, how to start it again."""
@@ -264,13 +276,23 @@ class Daemon:
 
 @contextmanager
 def running_daemon(
-    folder: Path, trunk_root: Path, settings: str = "", disk_mb: int = 0, **environment: str
+    folder: Path,
+    trunk_root: Path,
+    settings: str = "",
+    disk_mb: int = 0,
+    fitted: Path | None = None,
+    **environment: str,
 ) -> Iterator[Daemon]:
-    """disk_mb: the daemon sees its state folder as a file system of its own, of that size; 0: an ordinary folder."""
+    """disk_mb: the daemon sees its state folder as a file system of its own, of that size; 0: an ordinary folder.
+
+    fitted: a cache to begin with.
+    """
     state, runtime = folder / "state", Path(f"/tmp/expertd-test-{os.getpid()}-{folder.name[-20:]}")
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     runtime.mkdir(mode=0o700, exist_ok=True)
     link_trunk = f"ln -sfn '{trunk_root}' '{state}/trunk'"
+    if fitted is not None:
+        link_trunk += f" && cp -r '{fitted}' '{state}/cache'"
     prefix: tuple[str, ...] = ()
     if disk_mb:
         script = f"mount -t tmpfs -o size={disk_mb}m tmpfs '{state}' && {link_trunk} && exec \"$@\""
@@ -304,20 +326,20 @@ def running_daemon(
 
 
 @pytest.fixture
-def start_daemon(tmp_path: Path, trunk_root: Path) -> Iterator[Callable[..., Daemon]]:
+def start_daemon(tmp_path: Path, trunk_root: Path, fitted: Path) -> Iterator[Callable[..., Daemon]]:
     """Starts a daemon of this test's own: `start_daemon(settings="…toml…", ENVIRONMENT="…")`."""
     from contextlib import ExitStack
 
     with ExitStack() as stack:
 
         def start(settings: str = "", disk_mb: int = 0, **environment: str) -> Daemon:
-            return stack.enter_context(running_daemon(tmp_path, trunk_root, settings, disk_mb, **environment))
+            return stack.enter_context(running_daemon(tmp_path, trunk_root, settings, disk_mb, fitted, **environment))
 
         yield start
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory, trunk_root: Path) -> Iterator[Daemon]:
+def daemon(tmp_path_factory: pytest.TempPathFactory, trunk_root: Path, fitted: Path) -> Iterator[Daemon]:
     """One daemon that a file's tests share, with the shipped experts and no titan."""
-    with running_daemon(tmp_path_factory.mktemp("daemon"), trunk_root) as running:
+    with running_daemon(tmp_path_factory.mktemp("daemon"), trunk_root, fitted=fitted) as running:
         yield running

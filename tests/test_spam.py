@@ -18,12 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expertd.distill import spam
-from expertd.distill.classifier import make
-from expertd.distill.recipe import Figures, Recipe
 from expertd.experts.bundle import GOLDEN, INTENTS, Bundle, open_bundle
 from expertd.experts.golden import check, to_query
-from expertd.experts.kinds import spam_signals
-from expertd.experts.kinds.linear import Grams, LinearServable, load
+from expertd.experts.kinds.linear import LinearServable, load
 from expertd.experts.servable import Host
 from expertd.experts.values import Answer, Label
 from expertd.router.encoder import Encoder, pinned
@@ -68,55 +65,56 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """Few bins, one fit, few sentences of our own: a second instead of minutes."""
-    monkeypatch.setattr(spam, "OWN", 20)
-    grams = Grams(shortest=1, longest=4, bits=12, characters=400)
-    return dataclasses.replace(spam.RECIPE, grams=grams, strengths=(30.0,), folds=2)
+def trained(data: Path, cache: Path) -> tuple[spam.Tensors, dict[str, spam.Rows]]:
+    sms, mail = spam._read(data, cast(Encoder, FakeEncoder()), cache)
+    train = spam._joined(sms.train, mail.train)
+    tensors, strength = spam._choose(train, spam._joined(sms.validation, mail.validation))
+    fit = spam._calibrated(tensors, spam._calibration(train, strength))
+    return fit, {"sms": sms.test, "mail": mail.test}
 
 
-def silent(line: str) -> None:
-    """Nobody reads along."""
-
-
-def made(recipe: Recipe, data: Path, home: Path) -> tuple[Bundle, Figures]:
-    home.mkdir()
-    for name in (INTENTS, GOLDEN):
-        (home / name).write_bytes((spam.FIRST / name).read_bytes())
-    figures = make(recipe, spam.read(data), FakeEncoder(), home, home.parent / "cache", say=silent)
-    return open_bundle(home, trunk_id=FakeEncoder.id), figures
-
-
-def test_training_ends_in_a_sealed_bundle_that_judges_short_and_long_texts(
-    quick: Recipe, data: Path, tmp_path: Path
-) -> None:
-    bundle, figures = made(dataclasses.replace(quick, version=7, refit=True), data, tmp_path / "out")
-    assert figures["SMS"]["f1"] > 0.9
+def test_training_ends_in_a_sealed_bundle_that_judges_short_and_long_texts(data: Path, tmp_path: Path) -> None:
+    fit, tests = trained(data, tmp_path)
+    figures = spam._measure(fit, tests)
+    assert figures["sms"]["f1"] > 0.9
     assert figures["mail"]["auroc"] > 0.9
+    spam._write(tmp_path / "out", 7, fit, FakeEncoder.id, spam._card(7, figures, 30))
+    bundle = open_bundle(tmp_path / "out", trunk_id=FakeEncoder.id)
     assert bundle.manifest.version == 7
-    assert bundle.manifest.parameters["signals"] == "spam"
-    assert f"{figures['SMS']['f1']:g}" in bundle.card()
+    assert f"{figures['sms']['f1']:g}" in bundle.card()
 
 
-def test_training_twice_gives_the_same_bytes(quick: Recipe, data: Path, tmp_path: Path) -> None:
-    first, second = (made(quick, data, tmp_path / turn)[0] for turn in ("a", "b"))
-    assert first.digest == second.digest
+def test_training_twice_gives_the_same_bytes(data: Path, tmp_path: Path) -> None:
+    digests = []
+    for turn in ("a", "b"):
+        fit, _ = trained(data, tmp_path / turn)
+        spam._write(tmp_path / f"out-{turn}", 1, fit, FakeEncoder.id, "# card\n")
+        digests.append(open_bundle(tmp_path / f"out-{turn}").digest)
+    assert digests[0] == digests[1]
 
 
-def test_our_own_messages_are_learnt_from_and_never_measured_with(data: Path) -> None:
-    splits, ours = spam.read(data), {row.text for row in spam.own()}
-    assert len(ours) > 1_000
-    assert {row.label for row in spam.own()} == {"ham", "spam"}
-    assert ours <= {row.text for row in splits.train}
-    for rows in (splits.validation, *splits.tests.values()):
-        assert not ours & {row.text for row in rows}
-    # Every slot is filled, and every line ended.
-    assert not [text for text in ours if set("{}~") & set(text)]
+def test_vectors_are_kept_and_encoded_once(data: Path, tmp_path: Path) -> None:
+    encoder = FakeEncoder()
+    first = spam._read(data, cast(Encoder, encoder), tmp_path)[0].train
+    encoded = encoder.encoded
+    again = spam._read(data, cast(Encoder, encoder), tmp_path)[0].train
+    assert encoder.encoded == encoded > 0
+    assert np.array_equal(first.vectors, again.vectors)
 
 
-def test_a_campaign_is_one_group() -> None:
+def test_calibrating_shifts_the_log_odds_of_each_set_by_its_own_line(data: Path, tmp_path: Path) -> None:
+    sms, mail = spam._read(data, cast(Encoder, FakeEncoder()), tmp_path)
+    tensors = spam._fit(spam._joined(sms.train, mail.train), 30)
+    changed = spam._calibrated(tensors, np.array([[0.5, 1.0], [0.8, -1.0]]))
+    for rows, slope, shift in ((sms.test, 0.5, 1.0), (mail.test, 0.8, -1.0)):
+        before, after = spam._log_odds(tensors, rows), spam._log_odds(changed, rows)
+        assert after == pytest.approx(slope * before + shift, abs=0.02)
+
+
+def test_no_campaign_is_torn_between_folds(data: Path, tmp_path: Path) -> None:
     assert spam.plain_subject("Re: [list] Cheap pills 42") == spam.plain_subject("cheap PILLS 7!")
+    rows = spam._read(data, cast(Encoder, FakeEncoder()), tmp_path)[1].train
+    assert set(rows.fold.tolist()) == set(range(spam.FOLDS))
 
 
 @given(st.text("abcxyz XYZ019-!", max_size=40))
@@ -155,7 +153,7 @@ def test_the_update_owns_the_same_sentences_and_is_examined_in_the_same_way() ->
 
 def test_the_card_tells_data_licence_quality_and_limits(bundle: Bundle) -> None:
     card = bundle.card()
-    for told in ("SMS Spam Collection", "SpamAssassin", "CC BY 4.0", "F1 of `spam`", "AUROC", "## Limits"):
+    for told in ("SMS Spam Collection", "SpamAssassin", "CC BY 4.0", "F1 of spam", "AUROC", "## Limits"):
         assert told in card
 
 
@@ -193,62 +191,6 @@ async def test_plain_cases_are_judged_right(bundle: Bundle, encoder: Encoder, te
     assert isinstance(outcome, Answer)
     assert isinstance(outcome.result, Label)
     assert outcome.result.label == label
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "4471 is your Hazel & Co sign-in code. Do not tell it to anyone.",
-        "Your table for four at Trattoria Nona is confirmed for Saturday at 20:00.",
-        "Your parcel was left with your neighbour at number 12.",
-    ],
-)
-async def test_what_a_machine_wrote_and_people_want_is_not_spam(bundle: Bundle, encoder: Encoder, text: str) -> None:
-    servable = await served(bundle)
-    assert servable.probabilities(text, encoder.encode([text])[0])[0] > 0.5
-
-
-# --- Signals ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "signal"),
-    [
-        ("call 0906 555 0123 today", "premium number"),
-        ("calls cost 60p/min", "price each"),
-        ("text GOLD to 80808 now", "text a word"),
-        ("you have won a voucher", "prize"),
-        ("Reply STOP to end", "leave"),
-        ("see http://shop.example/sale", "link"),
-        ("On Monday Petra wrote:\n> it works", "answers"),
-        ("your code is 402917", "code"),
-    ],
-)
-def test_a_plain_fact_is_found_and_not_in_small_talk(text: str, signal: str) -> None:
-    assert spam_signals.find(text)[0][signal][0] == 1
-    assert signal not in spam_signals.find("see you at the station at noon, bring the tickets")[0]
-
-
-def test_what_a_mailing_list_added_is_not_read() -> None:
-    mail = (
-        "Subject: Re: [walkers] sunday\n\n> who drives?\nI can drive.\n\n"
-        "_______________________________________________\nWalkers mailing list\nhttp://lists.example/walkers\n"
-    )
-    plain = spam_signals.find(mail)[1]
-    assert plain.split() == ["Subject:", "Re:", "sunday", "who", "drives?", "I", "can", "drive."]
-
-
-@given(st.text(max_size=200))
-def test_any_text_has_signals_between_nothing_and_one(text: str) -> None:
-    found, plain = spam_signals.find(text)
-    assert set(found) <= set(spam_signals.NAMES)
-    assert all(0 <= value <= 1 for value, _ in found.values())
-    assert len(plain) <= len(text)
-
-
-@pytest.mark.parametrize("text", ["-" * 100_000, ">" * 100_000, "0 " * 50_000, "reply " * 20_000, "[" * 100_000])
-def test_hostile_texts_are_read_to_an_end(text: str) -> None:
-    assert spam_signals.find(text)[0]
 
 
 def runs_of_words(text: str, length: int = 6) -> Iterator[tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """Named features that reviewed code reads from a text, for kind `linear` to weigh beside the vector and the n-grams.
 
-A bundle names a set ("links", "injection", "spam") and brings a weight for each of its signals; what a signal means is
+A bundle names a set ("links", "injection") and brings a weight for each of its signals; what a signal means is
 code in this project. A set also says what the n-grams read in place of the raw text: with its links taken out, or with
 what was hidden in it brought to light. Knows no weights.
 """
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import injection_signals, link_signals, spam_signals
+from . import injection_signals, link_signals
 
 
 class Reading(NamedTuple):
@@ -47,7 +47,6 @@ SETS: Mapping[str, SignalSet] = MappingProxyType(
     {
         "injection": SignalSet(injection_signals.NAMES, injection_signals.find),
         "links": SignalSet(link_signals.NAMES, link_signals.find),
-        "spam": SignalSet(spam_signals.NAMES, spam_signals.find),
     }
 )
 
