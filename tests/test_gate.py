@@ -555,4 +555,7 @@ async def test_every_shipped_bundle_passes_beside_itself(folder: Path, host: Hos
     golden = bundle.golden()
     report = await examine(candidate, bundle, baseline=baseline, held_out=golden, encode=encode, margin=0.0)
     assert report.golden == len(golden)
-    assert report.held_out == Comparison(rows=len(golden), right=len(golden), baseline=len(golden))
+    # Some bring held-out rows of their own, which not all need be right.
+    assert report.held_out is not None
+    assert report.held_out.rows >= len(golden)
+    assert (report.held_out.right, report.held_out.lost) == (report.held_out.baseline, 0)
