@@ -28,8 +28,8 @@ from .instance import Order, VersionStatus
 from .plan import ON_TRIAL, State
 from .policy import Policies, Policy
 from .routes import Amendment, Change
-from .servable import Emit, Host, Loader
-from .serving import Encode, Serving
+from .servable import Emit, Encode, Host, Loader
+from .serving import Serving
 from .store import Store
 from .values import Outcome, Query
 from .view import Index, Slot, Usage, View

@@ -25,8 +25,7 @@ from pathlib import Path
 from .bundle import GOLDEN, MANIFEST, Bundle
 from .errors import BundleError, StoreError, UnavailableError
 from .golden import Golden, check, to_query
-from .servable import Servable
-from .serving import Encode
+from .servable import Encode, Servable
 from .values import Answer, Outcome, Query
 
 # Machines differ, and this one has other work: what is declared may be exceeded by so much.

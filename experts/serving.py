@@ -11,20 +11,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from .errors import QueryError, UnavailableError
 from .plan import State
-from .servable import Emit
+from .servable import Emit, Encode
 from .trial import Trial
-from .values import Abstention, FloatArray, Outcome, Query
+from .values import Abstention, Outcome, Query
 from .view import Retired, Slot
 
 log = logging.getLogger(__name__)
-
-# Sentences → float32 (n, 384), unit length.
-Encode = Callable[[Sequence[str]], Awaitable[FloatArray]]
 
 # Asking twice does the same as asking once; a skill may have acted before it failed.
 REPEATABLE_KINDS = frozenset({"linear", "tagger", "onnx", "gguf", "forecast"})

@@ -41,8 +41,7 @@ from .plan import (
 from .policy import Policies
 from .residence import Residence
 from .routes import Amendment, Change, Routes
-from .servable import Host, Loader, Servable
-from .serving import Encode
+from .servable import Encode, Host, Loader, Servable
 from .store import Store
 from .trial import Trial
 from .trials import Trials

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expertd.distill import phrases, sentiment, spam, topic, toxicity
+from expertd.distill import phrases, sentiment, topic, toxicity
 from expertd.distill.phrases import GrammarError
 
 WEATHER = """
@@ -124,7 +124,6 @@ def test_every_grammar_of_ours_is_sound_and_rich(name: str) -> None:
     ("name", "labels", "one_in"),
     [
         ("sentiment", sentiment.RECIPE.labels, 0),
-        ("spam", spam.RECIPE.labels, 0),
         ("topic", topic.RECIPE.labels, topic.HELD_OUT),
         ("toxicity", toxicity.RECIPE.labels, toxicity.HELD_OUT),
     ],
