@@ -201,7 +201,7 @@ def _parts_of(
 
 
 def _input(text: str, about: About) -> assistant.Input:
-    series, given, schema = about.get("series"), about.get("document", ()), about.get("schema", "")
+    series, given = about.get("series"), about.get("document", ())
     documents = [given] if isinstance(given, assistant.Document | str | Path) else given
     messages = [document_message(document) for document in documents]
     return assistant.Input(
@@ -209,8 +209,16 @@ def _input(text: str, about: About) -> assistant.Input:
         series=None if series is None else series_message(series),
         document=messages[0] if messages else None,
         further_documents=messages[1:],
-        schema=checked_text(schema if isinstance(schema, str) else json.dumps(schema), "the schema"),
+        schema=_schema(about.get("schema", "")),
     )
+
+
+def _schema(schema: str | Mapping[str, Any]) -> str:
+    """Raises: InputError."""
+    try:
+        return checked_text(schema if isinstance(schema, str) else json.dumps(schema), "the schema")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"the schema is no JSON: {error}; give mappings, lists, strings and numbers") from None
 
 
 def _context(app: str, about: About) -> assistant.Context:

@@ -168,6 +168,9 @@ def card(recipe: Recipe, measured: Figures, strength: float, threshold: float, r
             f"{1 / recipe.prevalence:.0f} is (a shift of the log-odds, Saerens et al., 2002)."
         )
     outside = f"rows outside the fit ({recipe.folds} folds)" if recipe.folds else "the validation rows"
+    chosen = f"The penalty (C = {strength:g}) and the threshold were"
+    if len(recipe.strengths) == 1:
+        chosen = f"The penalty (C = {strength:g}) was given; the threshold was"
     refit = " At last it was fitted on training and validation rows." if recipe.refit else ""
     table = ["| | " + " | ".join(measured) + " |", "|---" * (len(measured) + 1) + "|"]
     for figure, words in _TOLD.items():
@@ -186,7 +189,7 @@ below {threshold:.0%} it abstains. Asked without a text, it asks back.
 ## How it was made
 
 Logistic regression over the trunk's vector{beside}, fitted on {rows:,} rows.{two}
-The penalty (C = {strength:g}) and the threshold were chosen on validation rows; the probabilities were calibrated on
+{chosen} chosen on validation rows; the probabilities were calibrated on
 {outside}.{rare}{refit}
 `python -m expertd.distill.{recipe.name.replace("-", "_")}` makes it anew, the same bytes on the same machine.
 

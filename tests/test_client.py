@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -592,6 +593,13 @@ def test_a_document_that_cannot_be_sent_is_refused(client: Client, tmp_path: Pat
 def test_a_series_that_breaks_a_rule_is_refused(client: Client, peer: Peer, values: object, rule: str) -> None:
     with pytest.raises(InputError, match=rule):
         client.ask("forecast", series=values)  # type: ignore[arg-type]
+    assert not peer.asked
+
+
+@pytest.mark.parametrize("schema", [{"type": {1, 2}}, {"default": b"bytes"}, "\udcff"])
+def test_a_schema_that_is_no_json_is_refused(client: Client, peer: Peer, schema: str | dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="the schema"):
+        client.ask("fill this in", schema=schema)
     assert not peer.asked
 
 

@@ -1,9 +1,11 @@
-"""The kind `skill` and the four bundles of it that ship: golden examples, sentences, and what a loader refuses."""
+"""The kind `skill` and the bundles of it that ship: golden examples, sentences, and what a loader refuses."""
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import tracemalloc
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,7 +19,7 @@ from expertd.experts.kinds import skill
 from expertd.experts.servable import Host
 from expertd.experts.skills import system
 from expertd.experts.skills.registry import SKILLS
-from expertd.experts.values import Abstention, Outcome, Query
+from expertd.experts.values import Abstention, Document, Outcome, Query
 
 SHIPPED = Path(__file__).resolve().parent.parent / "experts" / "bundles"
 NAMES = sorted(SKILLS)
@@ -140,3 +142,21 @@ async def test_two_versions_share_what_is_set(host: Host) -> None:
     listed = await other.answer(Query("what timers do I have", now, BERLIN), silent)
     assert not isinstance(listed, Abstention)
     assert "Pasta timer" in listed.text
+
+
+async def test_what_a_skill_remembers_of_documents_counts_as_its_memory(host: Host) -> None:
+    servable = skill.SkillServable(SKILLS["search"](host))
+    before = servable.resident_bytes()
+    words = [f"{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{n}" for n in range(20_000)]
+    text = ". ".join(" ".join(words[n : n + 8]).capitalize() for n in range(0, len(words), 8)) + "."
+    gc.collect()
+    tracemalloc.start()
+    try:
+        held = tracemalloc.get_traced_memory()[0]
+        asked = Query(f"where does it mention {words[100]}", datetime.now(BERLIN), BERLIN, document=Document(text))
+        await servable.answer(asked, silent)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - held
+    finally:
+        tracemalloc.stop()
+    assert servable.resident_bytes() - before == pytest.approx(grown, rel=0.4)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import BundleError
 from ..servable import Emit, Host
-from ..skills.registry import SKILLS, Closes, Skill
+from ..skills.registry import SKILLS, Closes, Remembers, Skill
 from ..values import Outcome, Query
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class SkillServable:
         return await self._skill.answer(query)
 
     def resident_bytes(self) -> int:
-        return _RESIDENT_BYTES
+        held = self._skill.resident_bytes() if isinstance(self._skill, Remembers) else 0
+        return _RESIDENT_BYTES + held
 
     def worker_pid(self) -> int:
         return 0

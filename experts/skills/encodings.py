@@ -17,6 +17,8 @@ Vectors = npt.NDArray[np.float32]
 MOST_REMEMBERED = 2_048
 # So many go to the trunk at once; between two lots a request that was cancelled ends.
 _LOT = 64
+# Of one vector: 384 half floats, its array, its key and their place in the dictionary.
+_VECTOR_BYTES = 2 * 384 + 112 + 49 + 100
 
 
 class Encodings:
@@ -26,6 +28,9 @@ class Encodings:
         self._encode = encode
         self._most = most
         self._known: OrderedDict[bytes, npt.NDArray[np.float16]] = OrderedDict()
+
+    def resident_bytes(self) -> int:
+        return len(self._known) * _VECTOR_BYTES
 
     async def of(self, texts: Sequence[str]) -> Vectors:
         """float32 (n, 384), unit length to three digits, in the order of `texts`."""

@@ -66,6 +66,9 @@ class ExtractSummary:
     def __init__(self, encode: Encode) -> None:
         self._encodings = Encodings(encode)
 
+    def resident_bytes(self) -> int:
+        return self._encodings.resident_bytes()
+
     async def answer(self, query: Query) -> Outcome:
         brought = given(query, _ASKS)
         if brought is None:

@@ -16,7 +16,7 @@ import msgspec
 from ..errors import StoreError
 from ..servable import Host
 from ..values import Abstention, Action, Answer, Json, Outcome, Query
-from .choosing import is_choice
+from .follow_up import read_in_context
 from .ledger import Change, Session, Undone, iso
 from .list_items import Item, is_task, read_item, split_items
 from .list_naming import find_list, is_for_tasks
@@ -44,16 +44,11 @@ class Lists:
     async def answer(self, query: Query) -> Outcome:
         if len(query.text) > MAX_TEXT:
             return _not_mine()
-        plain = " ".join(query.text[:100].lower().split()).strip(" .?!,")
-        answers = is_choice(plain) or _YES.match(plain) is not None
-        session = Session()
-        if answers or (not query.intent and follows_up(plain)):
-            session = (await self._shelf.load(query)).session
-        if answers and session.pending:
-            query = replace(query, text=session.pending.replace("{}", plain), intent="")
-        request = read_request(query.text, query.intent)
-        if request is None and session != Session():
-            request = read_request(query.text, known=True)
+
+        async def session() -> Session:
+            return (await self._shelf.load(query)).session
+
+        request, query = await read_in_context(query, session, follows_up, read_request)
         if request is None:
             return _not_mine()
         state = await self._shelf.load(query)
@@ -477,10 +472,6 @@ class Lists:
         return found
 
 
-_YES = re.compile(
-    r"^(?:yes|yeah|yep|sure|ok(?:ay)?|do it|go ahead|confirm(?:ed)?|please do|right|exactly)(?: please| do it| do|"
-    r" go ahead)?$"
-)
 _EXCEPT = re.compile(
     r"\b(?:except|apart from|other than|all but|everything but|besides|but (?:not|for))\b", re.IGNORECASE
 )

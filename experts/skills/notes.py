@@ -10,7 +10,6 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -19,7 +18,8 @@ import msgspec
 from ..errors import QueryError, StoreError
 from ..servable import Host
 from ..values import Abstention, Action, Answer, Json, Outcome, Query
-from .choosing import Choice, is_choice
+from .choosing import Choice
+from .follow_up import read_in_context
 from .ledger import Ledger, Session, iso
 from .meaning import Hit, Kept, Meanings, rank
 from .note_request import Request, follows_up, is_topic, read_request
@@ -83,16 +83,10 @@ class Notes:
         self._ledger.close()
 
     async def answer(self, query: Query) -> Outcome:
-        plain = " ".join(query.text[:100].lower().split()).strip(" .?!,")
-        answers = is_choice(plain) or _YES.match(plain) is not None
-        session = Session()
-        if answers or (not query.intent and follows_up(plain)):
-            session = await self._ledger.look(lambda: self._session(query))
-        if answers and session.pending:
-            query = replace(query, text=session.pending.replace("{}", plain), intent="")
-        request = read_request(query.text, query.intent)
-        if request is None and session != Session():
-            request = read_request(query.text, known=True)
+        async def session() -> Session:
+            return await self._ledger.look(lambda: self._session(query))
+
+        request, query = await read_in_context(query, session, follows_up, read_request)
         if request is None:
             return _not_mine()
         match request.verb:
@@ -377,10 +371,6 @@ class Notes:
         self._ledger.keep_session(connection, query.session, query.now, shown=shown, spoken=ids, pending=pending)
 
 
-_YES = re.compile(
-    r"^(?:yes|yeah|yep|sure|ok(?:ay)?|do it|go ahead|confirm(?:ed)?|please do|right|exactly)(?: please| do it| do|"
-    r" go ahead)?$"
-)
 # "The last one" is a line of the listing, "the last note" the newest.
 _OF_LISTING = re.compile(r"\b(?:last|latest) (?:one|\d+|two|three)\b")
 _EXCEPT = re.compile(r"\b(?:except|apart from|other than|all but|everything but|besides)\b", re.IGNORECASE)

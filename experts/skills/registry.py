@@ -40,6 +40,14 @@ class Closes(Protocol):
         """Lets go of them; called from a thread, after the last answer."""
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """A skill that keeps more in memory than its code: what it worked out of texts that it was given before."""
+
+    def resident_bytes(self) -> int:
+        """What it holds now."""
+
+
 SKILLS: Mapping[str, Callable[[Host], Skill]] = MappingProxyType(
     {
         "calculator": lambda host: Calculator(),

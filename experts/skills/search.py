@@ -46,6 +46,9 @@ _WHICH = "Search in which document? Give its text on the lines below, or send it
 # "search the contract for “notice period”": what is set apart and so short is what is looked for, and no document.
 _SHORT = 60
 
+# Beside the characters of a passage: it and its text as objects. Of a stem: its word, its pair of arrays, its place.
+_PASSAGE_BYTES, _STEM_BYTES = 250, 480
+
 _K1, _B = 1.2, 0.75
 
 
@@ -59,6 +62,9 @@ class Search:
     def __init__(self, encode: Encode) -> None:
         self._encodings = Encodings(encode)
         self._indices: OrderedDict[bytes, Index] = OrderedDict()
+
+    def resident_bytes(self) -> int:
+        return self._encodings.resident_bytes() + sum(index.resident_bytes for index in list(self._indices.values()))
 
     async def answer(self, query: Query) -> Outcome:
         brought = given(query, ASKS)
@@ -258,6 +264,9 @@ class Index:
             for stem, (numbers, counts) in places.items()
         }
         self._lengths = np.array(lengths, np.float64)
+        held = sum(_PASSAGE_BYTES + len(passage.text) for passage in self.passages)
+        held += sum(_STEM_BYTES + numbers.nbytes + counts.nbytes for numbers, counts in self._postings.values())
+        self.resident_bytes = held + self._lengths.nbytes
 
     def bm25(self, stems: Sequence[str]) -> tuple[Floats, Floats]:
         """(scores, coverage), float64 (passages,) each. coverage: which share of the question's weight in rare words a
