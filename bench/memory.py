@@ -3,9 +3,10 @@
     python -m bench.memory [experts] [swaps] [text] [--swaps 1000] [--turns 5]
 
 experts: 25 of kind linear and 25 of kind onnx, of plausible sizes with random weights, beside the shipped ones. What
-they take is the difference of two starts of one daemon, without them and with them, the router fitted for both; each
-is asked once before. swaps: random ones of those 50 get new versions, by Install. text: the shipped expert chat on a
-GGUF of the shape of its own model, random weights, beside plain llama-cpp-python in turns.
+they take is the difference of two starts of one daemon, with one of each kind (so that code which the first of a kind
+brings into memory counts for none) and with all, the router fitted for both; each is asked once before. swaps: random
+ones of those 50 get new versions, by Install. text: the shipped expert chat on a GGUF of the shape of its own model,
+random weights, beside plain llama-cpp-python in turns.
 
 Without a name all three run. What does not run keeps its earlier figures.
 """
@@ -162,25 +163,19 @@ def small_experts(parts: set[str], swaps: int, figures: dict[str, Any], notes: l
         with house(f'[experts]\ndrop_in = "{drop_in}"\n[traces]\nenabled = true\n') as built:
             with running(built) as stubs:
                 shipped = sorted(listed(stubs))
+            first = TOPICS[:2]
+            present(built, drop_in, first)
             with running(built) as stubs:
-                without = Memory.of(pid(built))
-            # In a process of its own: the libraries that it maps would count half in the daemon's share.
-            with process() as pool:
-                names = pool.submit(make_experts, drop_in).result()
-            with running(built) as stubs:
-                wait_for(
-                    lambda: sum(listed(stubs)[name].serving_version > 0 for name in names if name in listed(stubs)),
-                    len(names),
-                )
-            # If that start ended before the router was fitted to all of them, this one fits it, and keeps it.
-            with running(built):
-                pass
+                ask_each(stubs, first)
+                few = Held.of(built, stubs, first)
+            names = TOPICS
+            present(built, drop_in, names)
             with running(built) as stubs:
                 ask_each(stubs, names)
-                held = Memory.of(pid(built))
-                claimed = {name: expert.resident_bytes for name, expert in listed(stubs).items() if name in names}
+                many = Held.of(built, stubs, names)
+                held = many.memory
                 if "experts" in parts:
-                    figures.update(weighed(without, held, claimed, len(shipped)))
+                    figures.update(weighed(few, many, len(names) - len(first), len(shipped)))
                     files = sum(path.stat().st_size for path in drop_in.rglob("*.safetensors"))
                     files += sum(path.stat().st_size for path in drop_in.rglob("*.onnx"))
                     notes.append(
@@ -202,16 +197,44 @@ def small_experts(parts: set[str], swaps: int, figures: dict[str, Any], notes: l
                     figures["swaps_per_s"] = round(swaps / took, 2)
 
 
-def weighed(without: Memory, held: Memory, claimed: Mapping[str, int], shipped: int) -> dict[str, Any]:
-    grown = held.rss - without.rss
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the daemon holds, and what it says that the experts made here hold of it, in bytes."""
+
+    memory: Memory
+    claimed: int
+
+    @classmethod
+    def of(cls, built: House, stubs: Stubs, names: Sequence[str]) -> Held:
+        memory = Memory.of(pid(built))
+        return cls(memory, sum(expert.resident_bytes for name, expert in listed(stubs).items() if name in names))
+
+
+def present(built: House, drop_in: Path, names: Sequence[str]) -> None:
+    """Brings these experts into the house, and the router that knows them into its cache."""
+    # In a process of its own: the libraries that it maps would count half in the daemon's share.
+    with process() as pool:
+        pool.submit(make_experts, drop_in, names).result()
+    with running(built) as stubs:
+        wait_for(
+            lambda: sum(listed(stubs)[name].serving_version > 0 for name in names if name in listed(stubs)), len(names)
+        )
+    # If that start ended before the router was fitted to all of them, this one fits it, and keeps it.
+    with running(built):
+        pass
+
+
+def weighed(few: Held, many: Held, more: int, shipped: int) -> dict[str, Any]:
+    """more: how many experts `many` has beyond `few`."""
+    grown, claimed = many.memory.rss - few.memory.rss, many.claimed - few.claimed
     return {
-        "pss_mb": round(held.pss / 2**20, 1),
-        "rss_mb": round(held.rss / 2**20, 1),
-        "pss_without_mb": round(without.pss / 2**20, 1),
-        "mb_per_expert": round(grown / len(claimed) / 2**20, 3),
-        "mb_per_expert_claimed": round(sum(claimed.values()) / len(claimed) / 2**20, 3),
-        "accounting_error": round(abs(sum(claimed.values()) - grown) / grown, 3),
-        "experts": len(claimed),
+        "pss_mb": round(many.memory.pss / 2**20, 1),
+        "rss_mb": round(many.memory.rss / 2**20, 1),
+        "pss_mb_with_two": round(few.memory.pss / 2**20, 1),
+        "mb_per_expert": round(grown / more / 2**20, 3),
+        "mb_per_expert_claimed": round(claimed / more / 2**20, 3),
+        "accounting_error": round(abs(claimed - grown) / grown, 3),
+        "experts": len(TOPICS),
         "experts_shipped": shipped,
     }
 
@@ -230,24 +253,25 @@ def wait_for(count: Callable[[], int], wanted: int, timeout_s: float = 300.0) ->
         time.sleep(0.2)
 
 
-def make_experts(folder: Path) -> list[str]:
-    """Fifty sealed bundles in `folder`, half of them linear; their names."""
+def make_experts(folder: Path, names: Sequence[str]) -> None:
+    """A sealed bundle in `folder` for each of these topics that has none yet; half of all topics are linear."""
     from .onnx_files import INPUTS, write_bundle
 
     inputs = cycle(INPUTS)
     for number, name in enumerate(TOPICS):
+        given = next(inputs) if number % 2 else ""
+        if name not in names or (folder / name).exists():
+            continue
         sentences = {"judge": [sentence.format(name.replace("-", " ")) for sentence in SENTENCES]}
         labels = ("low", "middle", "high", "beyond")[: 2 + number % 3]
         # Beside it first, so that nobody sees half of one.
         made = folder / f".{name}"
         if number % 2:
-            given = next(inputs)
             width = {"vector": (96, 160, 256), "bytes": (48, 64, 96), "series": (16, 32, 64)}[given][number % 3]
             write_bundle(made, name, given=given, labels=labels, width=width, seed=number, sentences=sentences)
         else:
             write_linear(made, name, labels, bits=(15, 16, 17)[number % 3], sentences=sentences, seed=number)
         made.rename(folder / name)
-    return list(TOPICS)
 
 
 def write_linear(
