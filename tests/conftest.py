@@ -1,5 +1,5 @@
-"""What several test files use: a maker of small bundles, a disk that dies, the trunk, and a real daemon in a process
-of its own."""
+"""What several test files use: a maker of small bundles, a disk that dies, a short folder for sockets, the trunk, and a
+real daemon in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -151,6 +152,13 @@ def survives() -> Survives:
         return os.waitstatus_to_exitcode(status) == 0
 
     return run
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket."""
+    with tempfile.TemporaryDirectory(prefix="e") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

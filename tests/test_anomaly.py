@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from bench.experts_anomaly import PROFILES, Labelled, Profile, read, sweep
-from expertd.experts import golden
-from expertd.experts.bundle import open_bundle
 from expertd.experts.errors import BundleError, QueryError
 from expertd.experts.kinds.forecast import AnomalyParameters, AnomalyServable, SeriesServable, load
 from expertd.experts.series import find_anomalies
 from expertd.experts.values import Abstention, Answer, Document, Query, Series, Structured
+from tests.listeners import ignore
+from tests.outcomes import abstention_code
+from tests.series_experts import check_golden_examples, each_refused_series
 
-BUNDLE = Path(__file__).parent.parent / "experts" / "bundles" / "anomaly"
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
@@ -45,12 +45,8 @@ def query(text: str, series: Series | None = None, document: str | None = None) 
     )
 
 
-async def nothing(_: str) -> None:
-    return None
-
-
 async def ask(text: str, series: Series | None = None, document: str | None = None) -> Answer | Abstention:
-    return await AnomalyServable(AnomalyParameters()).answer(query(text, series, document), nothing)
+    return await AnomalyServable(AnomalyParameters()).answer(query(text, series, document), ignore)
 
 
 # --- The method ------------------------------------------------------------------------------------------------------
@@ -151,16 +147,7 @@ def test_the_unit_does_not_matter() -> None:
     assert find_anomalies(y * 1e-300).places == once.places
 
 
-@pytest.mark.parametrize(
-    ("values", "reason"),
-    [
-        ([], "SERIES_EMPTY"),
-        ([1.0, 2.0], "SERIES_TOO_SHORT"),
-        ([math.nan] * 9, "SERIES_ALL_GAPS"),
-        ([1.0, math.inf, 2.0, 3.0], "SERIES_NOT_FINITE"),
-        ([1.0] * 100_001, "SERIES_TOO_LONG"),
-    ],
-)
+@each_refused_series
 def test_a_series_that_breaks_a_rule_is_refused_with_it(values: list[float], reason: str) -> None:
     with pytest.raises(QueryError) as caught:
         find_anomalies(np.array(values))
@@ -210,9 +197,7 @@ async def test_the_last_value_is_judged_where_it_is_asked_about() -> None:
 
 async def test_without_a_series_it_asks_for_one() -> None:
     for text in ("spot outliers", "", "!" * 30_000, "ist hier etwas ungewöhnlich?", "1, 2"):
-        outcome = await ask(text)
-        assert isinstance(outcome, Abstention)
-        assert outcome.code == "needs_input"
+        assert abstention_code(await ask(text)) == "needs_input"
 
 
 async def test_the_largest_numbers_and_times_are_said_without_overflow() -> None:
@@ -238,15 +223,7 @@ async def test_the_task_is_chosen_by_the_parameters() -> None:
 
 
 async def test_the_shipped_golden_examples_hold() -> None:
-    bundle = open_bundle(BUNDLE)
-    servable = await load(bundle, None)  # type: ignore[arg-type]
-    for row in bundle.golden():
-        outcome: Answer | Abstention | Exception
-        try:
-            outcome = await servable.answer(golden.to_query(row), nothing)
-        except QueryError as error:
-            outcome = error
-        assert golden.check(outcome, row.expect) is None
+    await check_golden_examples("anomaly")
 
 
 # --- NAB's score -----------------------------------------------------------------------------------------------------

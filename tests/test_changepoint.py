@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,14 +14,14 @@ from hypothesis.extra.numpy import arrays
 
 from bench.experts_changepoint import hits
 from bench.experts_changepoint import series as made
-from expertd.experts import golden
-from expertd.experts.bundle import open_bundle
 from expertd.experts.errors import QueryError
-from expertd.experts.kinds.forecast import ChangepointServable, load
+from expertd.experts.kinds.forecast import ChangepointServable
 from expertd.experts.series import find_changes
 from expertd.experts.values import Abstention, Answer, Query, Series
+from tests.listeners import ignore
+from tests.outcomes import abstention_code
+from tests.series_experts import check_golden_examples, each_refused_series
 
-BUNDLE = Path(__file__).parent.parent / "experts" / "bundles" / "changepoint"
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 
@@ -33,13 +32,9 @@ def noise(n: int, seed: int = 0, memory: float = 0.0) -> np.ndarray:
     return shocks
 
 
-async def nothing(_: str) -> None:
-    return None
-
-
 async def ask(text: str, series: Series | None = None) -> Answer | Abstention:
     asked = Query(text=text, now=NOW, zone=ZoneInfo("UTC"), series=series, rehearsal=True)
-    return await ChangepointServable().answer(asked, nothing)
+    return await ChangepointServable().answer(asked, ignore)
 
 
 # --- The method ------------------------------------------------------------------------------------------------------
@@ -145,16 +140,7 @@ def test_changes_lie_inside_in_order_and_are_finite(y: np.ndarray) -> None:
     assert all(np.isfinite([change.before, change.after]).all() and 0.5 <= change.score <= 1 for change in changes)
 
 
-@pytest.mark.parametrize(
-    ("values", "reason"),
-    [
-        ([], "SERIES_EMPTY"),
-        ([1.0, 2.0], "SERIES_TOO_SHORT"),
-        ([math.nan] * 9, "SERIES_ALL_GAPS"),
-        ([1.0, math.inf, 2.0, 3.0], "SERIES_NOT_FINITE"),
-        ([1.0] * 100_001, "SERIES_TOO_LONG"),
-    ],
-)
+@each_refused_series
 def test_a_series_that_breaks_a_rule_is_refused_with_it(values: list[float], reason: str) -> None:
     with pytest.raises(QueryError) as caught:
         find_changes(np.array(values))
@@ -191,21 +177,11 @@ async def test_numbers_may_be_typed() -> None:
 
 async def test_without_a_series_it_asks_for_one() -> None:
     for text in ("when did it change", "", "7" * 30_000, "wann hat sich das geändert"):
-        outcome = await ask(text)
-        assert isinstance(outcome, Abstention)
-        assert outcome.code == "needs_input"
+        assert abstention_code(await ask(text)) == "needs_input"
 
 
 async def test_the_shipped_golden_examples_hold() -> None:
-    bundle = open_bundle(BUNDLE)
-    servable = await load(bundle, None)  # type: ignore[arg-type]
-    for row in bundle.golden():
-        outcome: Answer | Abstention | Exception
-        try:
-            outcome = await servable.answer(golden.to_query(row), nothing)
-        except QueryError as error:
-            outcome = error
-        assert golden.check(outcome, row.expect) is None
+    await check_golden_examples("changepoint")
 
 
 # --- The bench's judge ------------------------------------------------------------------------------------------------

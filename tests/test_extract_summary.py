@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -16,26 +12,14 @@ from hypothesis import strategies as st
 from expertd.experts.skills.encodings import Encodings
 from expertd.experts.skills.extract_summary import MOST_ENCODED, ExtractSummary
 from expertd.experts.skills.sentences import MAX_CHARACTERS, split
-from expertd.experts.skills.words import content_stems
-from expertd.experts.values import Abstention, Answer, Document, Outcome, Query
+from expertd.experts.values import Abstention, Answer, Document, Outcome
+from tests.outcomes import abstention_code
+from tests.text_skills import encode, encode_into, query
 
 TEXT = (
     "The library opens a new reading room in June. The reading room of the library has eighty seats. It rained a lot. "
     "The seats of the reading room can be booked online. Tea is free. The library pays for the new room with a gift."
 )
-
-
-async def encode(texts: Sequence[str]) -> Any:
-    """A stand-in for the trunk: texts that share words are near each other."""
-    vectors = np.full((len(texts), 384), 1e-3, np.float32)
-    for row, text in enumerate(texts):
-        for each in content_stems(text):
-            vectors[row, zlib.crc32(each.encode()) % 384] += 1
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def query(text: str, **fields: Any) -> Query:
-    return Query(text, datetime(2026, 3, 2, 9, tzinfo=UTC), ZoneInfo("UTC"), rehearsal=True, **fields)
 
 
 async def ask(text: str, payload: str | None = TEXT, intent: str = "select", **fields: Any) -> Outcome:
@@ -109,12 +93,7 @@ async def test_several_documents_are_told_apart() -> None:
 
 async def test_only_so_many_sentences_are_encoded_and_none_twice() -> None:
     seen: list[str] = []
-
-    async def counting(texts: Sequence[str]) -> Any:
-        seen.extend(texts)
-        return await encode(texts)
-
-    skill = ExtractSummary(counting)
+    skill = ExtractSummary(encode_into(seen))
     text = " ".join(f"The harbour has {number} boats and the town has {number} bells." for number in range(3_000))
     for _ in range(2):
         await skill.answer(query("three sentences", payload=text, intent="select"))
@@ -123,12 +102,7 @@ async def test_only_so_many_sentences_are_encoded_and_none_twice() -> None:
 
 async def test_encodings_forget_what_was_used_longest_ago() -> None:
     asked: list[str] = []
-
-    async def counting(texts: Sequence[str]) -> Any:
-        asked.extend(texts)
-        return await encode(texts)
-
-    encodings = Encodings(counting, most=2)
+    encodings = Encodings(encode_into(asked), most=2)
     await encodings.of(["one boat", "two cats"])
     await encodings.of(["one boat", "red door"])
     asked.clear()
@@ -141,18 +115,13 @@ async def test_encodings_forget_what_was_used_longest_ago() -> None:
 
 async def test_an_instruction_alone_asks_back_and_another_wish_is_sent_on() -> None:
     for outcome in (await ask("key sentences", None), await ask("highlights please", None, intent="")):
-        assert isinstance(outcome, Abstention)
-        assert outcome.code == "needs_input"
-    outcome = await ask("what time is it in Lima", None, intent="")
-    assert isinstance(outcome, Abstention)
-    assert outcome.code == "not_mine"
+        assert abstention_code(outcome) == "needs_input"
+    assert abstention_code(await ask("what time is it in Lima", None, intent="")) == "not_mine"
 
 
 @pytest.mark.parametrize("text", ["***", "...", "🙂", "-- \n--"])
 async def test_a_text_without_sentences_is_an_abstention(text: str) -> None:
-    outcome = await ask("key sentences", text)
-    assert isinstance(outcome, Abstention)
-    assert outcome.code == "unsure"
+    assert abstention_code(await ask("key sentences", text)) == "unsure"
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
 import zlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -17,19 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from expertd.experts.errors import StoreError
-from expertd.experts.schedule import Scheduler
-from expertd.experts.servable import Host
 from expertd.experts.skills import lists
-from expertd.experts.skills.ledger import Ledger
 from expertd.experts.skills.list_items import split_items
 from expertd.experts.skills.list_naming import find_list, list_name
 from expertd.experts.skills.list_request import read_request
 from expertd.experts.skills.lists import Lists
 from expertd.experts.skills.meaning import content_words
-from expertd.experts.values import Abstention, Action, Answer, FloatArray, Outcome, Query
+from expertd.experts.values import FloatArray
+from tests.ledger_skills import Speaker, fill_disk
+from tests.outcomes import abstention_code, asked_back, done
 
-BERLIN = ZoneInfo("Europe/Berlin")
-NOW = datetime(2026, 3, 2, 9, 0, tzinfo=BERLIN)
 # By their stems.
 SYNONYMS = {"cooker": "stov"}
 
@@ -43,21 +35,9 @@ async def encode(texts: Sequence[str]) -> FloatArray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-class Person:
-    """Says sentences to the skill, a minute after one another."""
-
+class Person(Speaker[Lists]):
     def __init__(self, database: Path) -> None:
-        self.database = database
-        self.now = NOW
-        self.skill = self.another()
-
-    def another(self) -> Lists:
-        host = Host(self.database.parent, self.database, cast("Scheduler", None), lambda: self.now, encode)
-        return Lists(host)
-
-    async def says(self, text: str, intent: str = "", **more: Any) -> Outcome:
-        self.now += timedelta(minutes=1)
-        return await self.skill.answer(Query(text, self.now, BERLIN, intent=intent, **{"session": "s", **more}))
+        super().__init__(database, Lists, encode)
 
     async def on(self, name: str) -> list[str]:
         _, slots, _ = done(await self.says(f"show the {name} list", session="looking"))
@@ -75,19 +55,6 @@ async def shopper(person: Person) -> Person:
     await person.says("add tent and stove to the packing list")
     await person.says("what's on my shopping list")
     return person
-
-
-def done(outcome: Outcome) -> tuple[str, dict[str, Any], str]:
-    """The action's name, its slots, and the text."""
-    assert isinstance(outcome, Answer), outcome
-    assert isinstance(outcome.result, Action)
-    return outcome.result.name, dict(outcome.result.slots), outcome.text
-
-
-def asked_back(outcome: Outcome) -> str:
-    assert isinstance(outcome, Abstention), outcome
-    assert outcome.code == "needs_input", outcome
-    return outcome.reason
 
 
 # --- Items -----------------------------------------------------------------------------------------------------------
@@ -354,18 +321,12 @@ async def test_an_exception_is_never_passed_over(shopper: Person, said: str) -> 
 
 
 async def test_two_adds_at_a_time_lose_nothing(person: Person) -> None:
-    skills = [person.skill, person.another()] * 10
-    queries = [Query(f"add thing{at} to the shopping list", NOW, BERLIN, session=str(at)) for at in range(20)]
-    await asyncio.gather(*(skill.answer(query) for skill, query in zip(skills, queries, strict=True)))
+    await person.says_at_once([f"add thing{at} to the shopping list" for at in range(20)])
     assert sorted(await person.on("shopping")) == sorted(f"thing{at}" for at in range(20))
 
 
 async def test_a_rehearsal_changes_nothing(shopper: Person) -> None:
-    def dump() -> list[str]:
-        with sqlite3.connect(shopper.database) as connection:
-            return list(connection.iterdump())
-
-    before = dump()
+    before = shopper.dump()
     for said in (
         "add jam to the shopping list",
         "create a party list",
@@ -377,19 +338,11 @@ async def test_a_rehearsal_changes_nothing(shopper: Person) -> None:
         "undo that on my list",
     ):
         done(await shopper.says(said, rehearsal=True))
-    assert dump() == before
+    assert shopper.dump() == before
 
 
 async def test_a_full_disk_is_told_and_changes_nothing(shopper: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = Ledger._connect
-
-    def small(ledger: Ledger) -> sqlite3.Connection:
-        connection = connect(ledger)
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {pages}")
-        return connection
-
-    monkeypatch.setattr(Ledger, "_connect", small)
+    fill_disk(monkeypatch)
     shopper.skill = shopper.another()
     many = ", ".join(f"a thing with a very long name number {number}" for number in range(80))
     with pytest.raises(StoreError, match=r"database or disk is full.*nothing was changed"):
@@ -428,9 +381,7 @@ async def test_a_full_list_takes_no_more(shopper: Person, monkeypatch: pytest.Mo
     ],
 )
 async def test_what_asks_for_no_list_is_not_ours(person: Person, text: str) -> None:
-    outcome = await person.says(text)
-    assert isinstance(outcome, Abstention)
-    assert outcome.code == "not_mine"
+    assert abstention_code(await person.says(text)) == "not_mine"
 
 
 async def test_an_item_is_only_ever_a_value(person: Person) -> None:

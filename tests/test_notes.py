@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -18,19 +15,16 @@ from hypothesis import strategies as st
 
 from expertd.experts.errors import QueryError, StoreError, UnavailableError
 from expertd.experts.kinds.skill import SkillServable
-from expertd.experts.schedule import Scheduler
-from expertd.experts.servable import Host
 from expertd.experts.skills.calculator import Calculator
 from expertd.experts.skills.choosing import find_choice
 from expertd.experts.skills.ledger import KEPT_CHANGES, Ledger
 from expertd.experts.skills.meaning import content_words, rank, shares
 from expertd.experts.skills.note_request import note_text, read_request
 from expertd.experts.skills.notes import Notes
-from expertd.experts.values import Abstention, Action, Answer, Document, Earlier, FloatArray, Outcome, Query
+from expertd.experts.values import Action, Answer, Document, Earlier, FloatArray, Query
+from tests.ledger_skills import BERLIN, NOW, Speaker, fill_disk
+from tests.outcomes import abstention_code, asked_back, done
 
-BERLIN = ZoneInfo("Europe/Berlin")
-# A Monday.
-NOW = datetime(2026, 3, 2, 9, 0, tzinfo=BERLIN)
 # By their stems.
 SYNONYMS = {"internet": "wifi", "heat": "boiler", "nut": "walnut"}
 
@@ -55,22 +49,10 @@ class Trunk:
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-class Person:
-    """Says sentences to the skill, a minute after one another."""
-
+class Person(Speaker[Notes]):
     def __init__(self, database: Path) -> None:
-        self.database = database
         self.trunk = Trunk()
-        self.now = NOW
-        self.skill = self.another()
-
-    def another(self) -> Notes:
-        scheduler = cast("Scheduler", None)
-        return Notes(Host(self.database.parent, self.database, scheduler, lambda: self.now, self.trunk.encode))
-
-    async def says(self, text: str, intent: str = "", **more: Any) -> Outcome:
-        self.now += timedelta(minutes=1)
-        return await self.skill.answer(Query(text, self.now, BERLIN, intent=intent, **{"session": "s", **more}))
+        super().__init__(database, Notes, self.trunk.encode)
 
     async def texts(self) -> list[str]:
         _, slots, _ = done(await self.says("show all my notes", session="looking"))
@@ -92,19 +74,6 @@ async def full(person: Person) -> Person:
     ):
         await person.says(f"note that {text}")
     return person
-
-
-def done(outcome: Outcome) -> tuple[str, dict[str, Any], str]:
-    """The action's name, its slots, and the text."""
-    assert isinstance(outcome, Answer), outcome
-    assert isinstance(outcome.result, Action)
-    return outcome.result.name, dict(outcome.result.slots), outcome.text
-
-
-def asked_back(outcome: Outcome) -> str:
-    assert isinstance(outcome, Abstention), outcome
-    assert outcome.code == "needs_input", outcome
-    return outcome.reason
 
 
 # --- Writing down ----------------------------------------------------------------------------------------------------
@@ -328,9 +297,7 @@ async def test_numbers_mean_the_lines_of_the_last_listing_of_the_session(full: P
 async def test_a_listing_of_an_hour_ago_means_nothing(full: Person) -> None:
     await full.says("show my notes")
     full.now += timedelta(hours=1)
-    outcome = await full.says("delete the second one")
-    assert isinstance(outcome, Abstention)
-    assert outcome.code == "not_mine"
+    assert abstention_code(await full.says("delete the second one")) == "not_mine"
 
 
 async def test_undo_goes_back_step_by_step_and_no_further_than_a_day(full: Person) -> None:
@@ -360,17 +327,13 @@ async def test_the_changes_that_are_kept_are_few(person: Person) -> None:
 
 
 async def test_two_adds_at_a_time_lose_nothing(person: Person) -> None:
-    other = person.another()
-    skills = [person.skill, other] * 10
-    queries = [Query(f"note: number {at}", NOW, BERLIN, session=str(at)) for at in range(20)]
-    await asyncio.gather(*(skill.answer(query) for skill, query in zip(skills, queries, strict=True)))
+    await person.says_at_once([f"note: number {at}" for at in range(20)])
     assert sorted(await person.texts()) == sorted(f"number {at}" for at in range(20))
 
 
 async def test_a_rehearsal_changes_nothing(full: Person) -> None:
     def dump() -> list[str]:
-        with sqlite3.connect(full.database) as connection:
-            return [line for line in connection.iterdump() if "trunk" not in line]
+        return [line for line in full.dump() if "trunk" not in line]
 
     before = dump()
     for said in (
@@ -391,15 +354,7 @@ async def test_a_rehearsal_makes_no_tables(person: Person) -> None:
 
 
 async def test_a_full_disk_is_told_and_changes_nothing(full: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    connect = Ledger._connect
-
-    def small(ledger: Ledger) -> sqlite3.Connection:
-        connection = connect(ledger)
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA max_page_count = {pages}")
-        return connection
-
-    monkeypatch.setattr(Ledger, "_connect", small)
+    fill_disk(monkeypatch)
     full.skill = full.another()
     with pytest.raises(StoreError, match=r"database or disk is full.*nothing was changed"):
         await full.says(f"note: {'many words ' * 800}")
@@ -440,9 +395,7 @@ async def test_the_file_is_the_users_alone(full: Person) -> None:
     ],
 )
 async def test_what_asks_for_no_notes_is_not_ours(person: Person, text: str) -> None:
-    outcome = await person.says(text)
-    assert isinstance(outcome, Abstention)
-    assert outcome.code == "not_mine"
+    assert abstention_code(await person.says(text)) == "not_mine"
 
 
 async def test_a_note_is_only_ever_a_value(person: Person) -> None:

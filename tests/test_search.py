@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -16,7 +12,9 @@ from hypothesis import strategies as st
 
 from expertd.experts.skills.search import MOST_ENCODED, THRESHOLD, Index, Search, topic
 from expertd.experts.skills.words import content_stems
-from expertd.experts.values import Abstention, Answer, Document, Outcome, Query
+from expertd.experts.values import Abstention, Answer, Document, Outcome
+from tests.outcomes import abstention_code
+from tests.text_skills import encode, encode_into, query
 
 RULES = (
     "House rules\n\nBicycles\n\nBicycles are kept in the cellar. The key hangs beside the door.\n\nRubbish\n\n"
@@ -24,19 +22,6 @@ RULES = (
     "Tell the neighbours before a party. Music is turned down at eleven.\n"
 )
 MENU = "Soup of the day costs four euros. It holds no nuts. The apple cake is made with butter. Coffee is from Peru."
-
-
-async def encode(texts: Sequence[str]) -> Any:
-    """A stand-in for the trunk: texts that share words are near each other."""
-    vectors = np.full((len(texts), 384), 1e-3, np.float32)
-    for row, text in enumerate(texts):
-        for each in content_stems(text):
-            vectors[row, zlib.crc32(each.encode()) % 384] += 1
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-def query(text: str, **fields: Any) -> Query:
-    return Query(text, datetime(2026, 3, 2, 9, tzinfo=UTC), ZoneInfo("UTC"), rehearsal=True, **fields)
 
 
 async def ask(text: str, *documents: Document, intent: str = "find", payload: str | None = None) -> Outcome:
@@ -53,11 +38,6 @@ def passages(outcome: Outcome) -> list[dict[str, Any]]:
     assert scores == sorted(scores, reverse=True)
     assert all(THRESHOLD <= score <= 1 for score in scores)
     return found
-
-
-def code(outcome: Outcome) -> str:
-    assert isinstance(outcome, Abstention), outcome
-    return outcome.code
 
 
 async def test_the_passage_is_found_with_its_place_and_its_heading() -> None:
@@ -78,7 +58,7 @@ async def test_the_right_one_of_several_documents_is_named() -> None:
 
 async def test_nothing_is_shown_where_nothing_is_about_it() -> None:
     outcome = await ask("find the part about elephants", Document(RULES))
-    assert code(outcome) == "unsure"
+    assert abstention_code(outcome) == "unsure"
     assert isinstance(outcome, Abstention)
     assert "elephants" in outcome.reason
 
@@ -107,28 +87,23 @@ async def test_the_text_may_stand_in_the_request_itself() -> None:
 
 
 async def test_without_a_document_or_a_topic_it_asks_back() -> None:
-    assert code(await ask("find where it talks about the deposit")) == "needs_input"
-    assert code(await ask("search this document", Document(RULES))) == "needs_input"
+    assert abstention_code(await ask("find where it talks about the deposit")) == "needs_input"
+    assert abstention_code(await ask("search this document", Document(RULES))) == "needs_input"
     quoted = await ask('search the contract for "notice period ends"', payload="notice period ends")
     assert isinstance(quoted, Abstention)
     assert "which document" in quoted.reason
-    assert code(await ask("find the key", Document("  "))) == "needs_input"
-    assert code(await ask("find the key", Document("*** ---"))) == "unsure"
+    assert abstention_code(await ask("find the key", Document("  "))) == "needs_input"
+    assert abstention_code(await ask("find the key", Document("*** ---"))) == "unsure"
 
 
 @pytest.mark.parametrize("text", ["search my notes for soup", "set a timer", "google the weather", "find my list"])
 async def test_what_others_search_is_sent_on(text: str) -> None:
-    assert code(await ask(text, intent="")) == "not_mine"
+    assert abstention_code(await ask(text, intent="")) == "not_mine"
 
 
 async def test_a_second_question_about_a_document_encodes_the_question_alone() -> None:
     seen: list[str] = []
-
-    async def counting(texts: Sequence[str]) -> Any:
-        seen.extend(texts)
-        return await encode(texts)
-
-    skill = Search(counting)
+    skill = Search(encode_into(seen))
     await skill.answer(query("find the key", intent="find", document=Document(RULES)))
     seen.clear()
     await skill.answer(query("find the music", intent="find", document=Document(RULES)))
@@ -137,17 +112,12 @@ async def test_a_second_question_about_a_document_encodes_the_question_alone() -
 
 async def test_of_a_long_document_only_some_passages_are_encoded_and_the_right_one_is_found() -> None:
     seen: list[str] = []
-
-    async def counting(texts: Sequence[str]) -> Any:
-        seen.extend(texts)
-        return await encode(texts)
-
     lines = [
         f"On day {number} the ship sailed on through grey and quiet weather without any event."
         for number in range(4_000)
     ]
     lines[2_717] = "The cook found a stowaway behind the flour barrels."
-    outcome = await Search(counting).answer(
+    outcome = await Search(encode_into(seen)).answer(
         query("where does it mention the stowaway", intent="find", document=Document(" ".join(lines)))
     )
     assert "stowaway" in passages(outcome)[0]["text"]

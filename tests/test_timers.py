@@ -17,7 +17,8 @@ from expertd.experts.errors import QueryError, StoreError
 from expertd.experts.schedule import Scheduler
 from expertd.experts.skills.timer_items import Item
 from expertd.experts.skills.timers import Fired, Timers, subscribe
-from expertd.experts.values import Abstention, Action, Answer, Outcome, Query
+from expertd.experts.values import Abstention, Outcome, Query
+from tests.outcomes import asked_back, done
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # A Monday.
@@ -44,19 +45,6 @@ async def person(tmp_path: Path) -> AsyncIterator[Person]:
     await scheduler.start()
     yield Person(scheduler)
     await scheduler.stop()
-
-
-def done(outcome: Outcome) -> tuple[str, dict[str, Any], str]:
-    """The action's name, its slots, and the text."""
-    assert isinstance(outcome, Answer), outcome
-    assert isinstance(outcome.result, Action)
-    return outcome.result.name, dict(outcome.result.slots), outcome.text
-
-
-def asked_back(outcome: Outcome) -> str:
-    assert isinstance(outcome, Abstention), outcome
-    assert outcome.code == "needs_input"
-    return outcome.reason
 
 
 # --- Creating --------------------------------------------------------------------------------------------------------
@@ -142,6 +130,22 @@ async def test_a_time_in_the_past_is_refused_with_the_way_out(person: Person, te
     with pytest.raises(QueryError, match=r"tomorrow at|to come") as caught:
         await person.would_say(text)
     assert caught.value.reason == "TIME_IN_PAST"
+
+
+@pytest.mark.parametrize(
+    ("text", "due"),
+    [
+        ("set an alarm for 9am", "2026-03-03T09:00:00+01:00"),
+        ("set an alarm for 9 in the morning", "2026-03-03T09:00:00+01:00"),
+        ("wake me at nine", "2026-03-03T09:00:00+01:00"),
+        ("remind me at 9:20 am to run", "2026-03-03T09:20:00+01:00"),
+        ("set an alarm for 10am", "2026-03-02T10:00:00+01:00"),
+    ],
+)
+async def test_in_the_hour_that_is_named_the_next_day_is_meant(person: Person, text: str, due: str) -> None:
+    assert done(await person.would_say(text, now=NOW.replace(minute=20, second=5)))[1]["due"] == due
+    with pytest.raises(QueryError, match="to come"):
+        await person.would_say("set an alarm for 9am today", now=NOW.replace(minute=20))
 
 
 async def test_31_february_is_refused(person: Person) -> None:

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -40,6 +39,7 @@ from expertd.experts.errors import BundleError, QueryError, StoreError, Unavaila
 from expertd.experts.models import Models
 from expertd.experts.values import Answer, Document, Query, Text
 from expertd.v1 import fleet_pb2 as pb
+from tests.listeners import Heard, begun, ignore
 
 WORDS = ("Here", "is", "a", "short", "answer", "from", "one", "very", "large", "model", "far", "away.")
 SAID = " ".join(WORDS)
@@ -50,23 +50,6 @@ Maker = Callable[..., Titan]
 
 def query(text: str, **fields: Any) -> Query:
     return Query(text, datetime(2026, 3, 2, 9, tzinfo=UTC), ZoneInfo("Europe/Berlin"), **fields)
-
-
-async def ignore(_: str) -> None:
-    pass
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self._more = asyncio.Event()
-
-    async def __call__(self, piece: str) -> None:
-        self.pieces.append(piece)
-        self._more.set()
-
-    async def first(self) -> None:
-        await self._more.wait()
 
 
 def free_port() -> int:
@@ -117,13 +100,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def endpoint(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with llama_server(tmp_path_factory.mktemp("server"), files) as (_, base_url):
         yield base_url
-
-
-@pytest.fixture
-def runtime() -> Iterator[Path]:
-    """A folder whose path is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="t") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture
@@ -179,9 +155,7 @@ async def test_the_key_is_in_no_argument_and_no_log(
 async def test_a_cancelled_question_leaves_the_titan_free(titan: Maker, endpoint: str) -> None:
     asked = titan(endpoint, model="slow")
     for _ in range(2):
-        heard = Heard()
-        task = asyncio.create_task(asked.answer(query("hello"), heard))
-        await heard.first()
+        task = await begun(asked, query("hello"))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -326,9 +300,7 @@ async def test_retries_ride_out_a_short_trouble(titan: Maker, endpoint: str) -> 
 
 async def test_a_server_killed_mid_stream_is_told(titan: Maker, files: dict[str, Path], tmp_path: Path) -> None:
     with llama_server(tmp_path, {"slow": files["slow"]}) as (server, base_url):
-        heard = Heard()
-        task = asyncio.create_task(titan(base_url, model="slow").answer(query("hello"), heard))
-        await heard.first()
+        task = await begun(titan(base_url, model="slow"), query("hello"))
         server.kill()
         with pytest.raises(UnavailableError) as caught:
             await task

@@ -18,7 +18,8 @@ from expertd.experts.skills.measure_units import _lexicon, unit_named
 from expertd.experts.skills.measures import find_quantities
 from expertd.experts.skills.units import Units, convert
 from expertd.experts.skills.units_table import CUSTOMARY, METRIC
-from expertd.experts.values import Abstention, Answer, Outcome, Query, Structured
+from expertd.experts.values import Abstention, Answer, Outcome, Query
+from tests.outcomes import abstention_code, outcome_or_refusal, told_data
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=BERLIN)
@@ -34,10 +35,7 @@ async def ask(units: Units, text: str, intent: str = "", locale: str = "en") -> 
 
 
 async def told(units: Units, text: str, intent: str = "", locale: str = "en") -> dict[str, Any]:
-    outcome = await ask(units, text, intent, locale)
-    assert isinstance(outcome, Answer), outcome
-    assert isinstance(outcome.result, Structured)
-    return {**outcome.result.data, "text": outcome.text}
+    return told_data(await ask(units, text, intent, locale))
 
 
 # --- Converting -------------------------------------------------------------------------------------------------------
@@ -212,9 +210,7 @@ async def test_money_is_exchanged_at_the_rate_of_the_day(units: Units, text: str
     ],
 )
 async def test_a_rate_that_is_not_known_is_not_guessed(units: Units, text: str) -> None:
-    outcome = await ask(units, text)
-    assert isinstance(outcome, Abstention)
-    assert outcome.code == "unsure"
+    assert abstention_code(await ask(units, text)) == "unsure"
 
 
 async def test_rates_that_cannot_be_read_are_said_to_be_unavailable(
@@ -271,9 +267,7 @@ async def test_a_dollar_is_that_of_the_country(units: Units) -> None:
     ],
 )
 async def test_what_asks_for_no_unit_is_not_ours(units: Units, text: str) -> None:
-    outcome = await ask(units, text)
-    assert isinstance(outcome, Abstention), outcome
-    assert outcome.code == "not_mine"
+    assert abstention_code(await ask(units, text)) == "not_mine"
 
 
 @pytest.mark.parametrize(
@@ -314,11 +308,7 @@ async def test_what_cannot_be_is_refused_with_the_reason(units: Units, text: str
     ],
 )
 async def test_long_and_repeated_texts_end_soon(units: Units, text: str) -> None:
-    try:
-        outcome: Outcome | QueryError = await ask(units, text)
-    except QueryError as error:
-        outcome = error
-    assert isinstance(outcome, (Abstention, Answer, QueryError))
+    outcome = await outcome_or_refusal(ask(units, text))
     assert not isinstance(outcome, QueryError) or outcome.reason in ("TOO_LARGE", "DIFFERENT_DIMENSIONS")
 
 

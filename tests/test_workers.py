@@ -13,9 +13,8 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,8 +39,11 @@ from expertd.experts.bundle import Bundle, open_bundle, seal
 from expertd.experts.errors import BundleError, QueryError, UnavailableError
 from expertd.experts.golden import check, to_query
 from expertd.experts.models import Models
+from expertd.experts.servable import Servable
 from expertd.experts.values import Abstention, Answer, Document, Outcome, Query, Series, Structured, Text
 from expertd.v1 import worker_pb2_grpc
+from tests.listeners import Heard, begun, call_off, ignore
+from tests.outcomes import outcome_or_refusal
 
 # One event loop for all: the nursery outlives a test.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -60,25 +62,6 @@ def query(text: str, **fields: Any) -> Query:
     return Query(text, datetime(2026, 3, 2, 9, tzinfo=UTC), ZoneInfo("UTC"), **fields)
 
 
-async def ignore(_: str) -> None:
-    pass
-
-
-class Heard:
-    """What a caller has heard so far."""
-
-    def __init__(self) -> None:
-        self.pieces: list[str] = []
-        self._more = asyncio.Event()
-
-    async def __call__(self, piece: str) -> None:
-        self.pieces.append(piece)
-        self._more.set()
-
-    async def first(self) -> None:
-        await self._more.wait()
-
-
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_chain_model(tmp_path_factory.mktemp("gguf") / "chain.gguf", WORDS)
@@ -88,13 +71,6 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Takes half a minute and more for what the bundle lets it say."""
     return write_slow_model(tmp_path_factory.mktemp("gguf") / "slow.gguf")
-
-
-@pytest.fixture
-def runtime() -> Iterator[Path]:
-    """A folder whose path is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="w") as folder:
-        yield Path(folder)
 
 
 def make_text_bundle(folder: Path, file: Path) -> Bundle:
@@ -135,6 +111,13 @@ min_words = 10
     return open_bundle(folder)
 
 
+def make_adapted_bundle(folder: Path, file: Path, **fields: Any) -> Bundle:
+    """With an adapter that begins at "small"."""
+    bundle = make_text_bundle(folder, file)
+    write_adapter(bundle.path / "adapter.gguf", "small", WORDS, **fields)
+    return seal(bundle.path)
+
+
 def hand_over(models: Models, bundle: Bundle, file: Path) -> None:
     """Puts the file where the bundle's model goes, looked at by nobody."""
     model = bundle.manifest.model
@@ -164,9 +147,17 @@ def nursery(shared: Nursery) -> Nursery:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def serve(tmp_path: Path, runtime: Path, nursery: Nursery) -> AsyncIterator[Maker]:
+async def started() -> AsyncIterator[list[WorkerServable]]:
+    """What is in it is closed after the test."""
+    servables: list[WorkerServable] = []
+    yield servables
+    for servable in servables:
+        await servable.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path, runtime: Path, nursery: Nursery, started: list[WorkerServable]) -> Maker:
     """Adopts a model file and serves a bundle on it. nursery: None, and the worker is run as a program."""
-    started: list[WorkerServable] = []
 
     async def make(file: Path, *, nursery: Nursery | None = nursery, **settings: Any) -> WorkerServable:
         bundle = make_text_bundle(tmp_path / "text-1", file)
@@ -178,15 +169,12 @@ async def serve(tmp_path: Path, runtime: Path, nursery: Nursery) -> AsyncIterato
         started.append(servable)
         return servable
 
-    yield make
-    for servable in started:
-        await servable.close()
+    return make
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def network(runtime: Path, nursery: Nursery) -> AsyncIterator[Maker]:
+@pytest.fixture
+def network(runtime: Path, nursery: Nursery, started: list[WorkerServable]) -> Maker:
     """Serves a bundle of kind onnx in a worker."""
-    started: list[WorkerServable] = []
 
     async def make(bundle: Bundle, *, patience: Patience = QUICK) -> WorkerServable:
         servable = await onnx_loader(WorkerSettings(runtime, patience=patience), nursery)(bundle, NO_HOST)
@@ -194,9 +182,22 @@ async def network(runtime: Path, nursery: Nursery) -> AsyncIterator[Maker]:
         started.append(servable)
         return servable
 
-    yield make
-    for servable in started:
+    return make
+
+
+@asynccontextmanager
+async def served(bundle: Bundle, models: Models, runtime: Path, nursery: Nursery) -> AsyncIterator[Servable]:
+    """A bundle of kind gguf, in a worker."""
+    servable = await gguf_loader(WorkerSettings(runtime, threads=1), models, nursery)(bundle, NO_HOST)
+    try:
+        yield servable
+    finally:
         await servable.close()
+
+
+async def speaks(servable: Servable) -> None:
+    """Returns once a call has heard something; the rest is called off."""
+    await call_off(await begun(servable, query("hello")))
 
 
 def apart(folder: Path, **fields: Any) -> Bundle:
@@ -278,9 +279,8 @@ async def test_a_document_of_a_million_characters_reaches_the_worker(serve: Make
 
 async def test_calls_wait_for_one_another_and_too_many_are_turned_away(serve: Maker, slow: Path) -> None:
     servable = await serve(slow, queue=1)
-    first, later = Heard(), Heard()
-    running = asyncio.create_task(servable.answer(query("hello"), first))
-    await first.first()
+    later = Heard()
+    running = await begun(servable, query("hello"))
     others = {asyncio.create_task(servable.answer(query("hello"), later)) for _ in range(3)}
     waiting, refused = others, []
     while len(waiting) > 1:
@@ -297,29 +297,19 @@ async def test_calls_wait_for_one_another_and_too_many_are_turned_away(serve: Ma
 
 async def test_a_cancelled_call_frees_the_model(serve: Maker, slow: Path) -> None:
     servable = await serve(slow)
-    first, second = Heard(), Heard()
-    task = asyncio.create_task(servable.answer(query("hello"), first))
-    await first.first()
+    task = await begun(servable, query("hello"))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    task = asyncio.create_task(servable.answer(query("hello"), second))
-    await second.first()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await speaks(servable)
 
 
 async def test_a_call_cancelled_while_its_prompt_is_read_frees_the_model(serve: Maker, slow: Path) -> None:
     servable = await serve(slow)
     task = asyncio.create_task(servable.answer(query("sum up", document=Document("And more. " * 150)), ignore))
     await asyncio.sleep(0.3)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    heard = Heard()
-    task = asyncio.create_task(servable.answer(query("hello"), heard))
-    await heard.first()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await call_off(task)
+    await speaks(servable)
 
 
 async def test_a_deadline_that_passes_frees_the_model(serve: Maker, slow: Path) -> None:
@@ -328,11 +318,7 @@ async def test_a_deadline_that_passes_frees_the_model(serve: Maker, slow: Path) 
     line = await servable._child.line()
     with pytest.raises(TimeoutError):
         await ask(line.channel, request, ignore, timeout_s=0.3)
-    heard = Heard()
-    task = asyncio.create_task(servable.answer(query("hello"), heard))
-    await heard.first()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await speaks(servable)
 
 
 @pytest.mark.parametrize("name", ["chat", "extract", "rewrite", "summarise", "title", "translate"])
@@ -342,23 +328,16 @@ async def test_the_shipped_bundles_pass_their_examples_on_any_model(
     bundle = open_bundle(ROOT / "experts" / "bundles" / name)
     models = Models.open(tmp_path / "models")
     adopt(models, bundle, chain)
-    servable = await gguf_loader(WorkerSettings(runtime, threads=1), models, nursery)(bundle, NO_HOST)
-    try:
+    async with served(bundle, models, runtime, nursery) as servable:
         assert len(bundle.golden()) >= 10
         for example in bundle.golden():
-            outcome: Answer | Abstention | QueryError
-            try:
-                outcome = await servable.answer(to_query(example), ignore)
-            except QueryError as error:
-                outcome = error
+            outcome = await outcome_or_refusal(servable.answer(to_query(example), ignore))
             assert check(outcome, example.expect) is None
             if isinstance(outcome, Answer) and isinstance(outcome.result, Text):
                 assert bundle.manifest.model is not None
                 present = models.find(bundle.manifest.model)
                 assert present is not None
                 assert outcome.result.model == present.title == f"{present.name} (adopted, {present.sha256[:8]})"
-    finally:
-        await servable.close()
 
 
 async def test_one_model_serves_all_shipped_text_experts() -> None:
@@ -372,9 +351,8 @@ async def test_a_schema_travels_to_the_worker_and_data_back(runtime: Path, nurse
     models = Models.open(tmp_path / "models")
     shape = {"layers": 2, "dim": 256, "feed_forward": 256, "heads": 8, "heads_kv": 2, "vocabulary": 600}
     adopt(models, bundle, write_random_model(tmp_path / "random.gguf", **shape))
-    servable = await gguf_loader(WorkerSettings(runtime, threads=1), models, nursery)(bundle, NO_HOST)
     schema = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}}, "required": ["name"]}
-    try:
+    async with served(bundle, models, runtime, nursery) as servable:
         heard = Heard()
         answer = await servable.answer(query("read it", document=Document("Ana."), schema=schema), heard)
         assert isinstance(answer, Answer)
@@ -385,33 +363,24 @@ async def test_a_schema_travels_to_the_worker_and_data_back(runtime: Path, nurse
         with pytest.raises(QueryError, match="pattern") as caught:
             await servable.answer(query("read it", document=Document("Ana."), schema=schema | {"pattern": "a"}), ignore)
         assert (caught.value.reason, caught.value.field) == ("BAD_SCHEMA", "input.schema")
-    finally:
-        await servable.close()
 
 
 async def test_a_bundles_adapter_is_applied_by_its_worker(
     runtime: Path, nursery: Nursery, chain: Path, tmp_path: Path
 ) -> None:
-    bundle = make_text_bundle(tmp_path / "text-1", chain)
-    write_adapter(bundle.path / "adapter.gguf", "small", WORDS)
-    bundle = seal(bundle.path)
+    bundle = make_adapted_bundle(tmp_path / "text-1", chain)
     models = Models.open(tmp_path / "models")
     hand_over(models, bundle, chain)
-    servable = await gguf_loader(WorkerSettings(runtime, threads=1), models, nursery)(bundle, NO_HOST)
-    try:
+    async with served(bundle, models, runtime, nursery) as servable:
         answer = await servable.answer(query("hello"), ignore)
         assert isinstance(answer, Answer)
         assert answer.text == "small model and no thought."
-    finally:
-        await servable.close()
 
 
 async def test_an_adapter_of_another_model_keeps_its_expert_from_serving_and_says_why(
     runtime: Path, nursery: Nursery, chain: Path, tmp_path: Path
 ) -> None:
-    bundle = make_text_bundle(tmp_path / "text-1", chain)
-    write_adapter(bundle.path / "adapter.gguf", "small", WORDS, architecture="qwen2")
-    bundle = seal(bundle.path)
+    bundle = make_adapted_bundle(tmp_path / "text-1", chain, architecture="qwen2")
     models = Models.open(tmp_path / "models")
     hand_over(models, bundle, chain)
     with pytest.raises(UnavailableError, match=r"no adapter of this model.*arch mismatch"):
@@ -423,20 +392,15 @@ async def test_an_adapter_of_another_model_keeps_its_expert_from_serving_and_say
 
 async def test_a_worker_killed_mid_stream_tells_its_caller_and_the_next_call_works(serve: Maker, slow: Path) -> None:
     servable = await serve(slow)
-    heard = Heard()
-    task = asyncio.create_task(servable.answer(query("hello"), heard))
-    await heard.first()
+    task = await begun(servable, query("hello"))
     before = servable.worker_pid()
     os.kill(before, signal.SIGKILL)
     with pytest.raises(UnavailableError, match="SIGKILL") as caught:
         await task
     assert (caught.value.reason, caught.value.retryable) == ("WORKER_DIED", True)
-    heard = Heard()
-    task = asyncio.create_task(servable.answer(query("hello"), heard))
-    await heard.first()
+    task = await begun(servable, query("hello"))
     assert servable.worker_pid() not in (0, before)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await call_off(task)
 
 
 async def test_a_call_that_had_heard_nothing_yet_is_asked_again(serve: Maker, slow: Path) -> None:
@@ -667,9 +631,7 @@ async def test_a_call_to_a_worker_that_stands_still_is_asked_again(network: Make
 
 async def test_a_worker_that_stands_still_amid_an_answer_is_told_as_stuck(serve: Maker, slow: Path) -> None:
     servable = await serve(slow, patience=dataclasses.replace(QUICK, heartbeat_s=1000.0, silence_s=2.0))
-    heard = Heard()
-    task = asyncio.create_task(servable.answer(query("hello"), heard))
-    await heard.first()
+    task = await begun(servable, query("hello"))
     before = servable.worker_pid()
     os.kill(before, signal.SIGSTOP)
     with pytest.raises(UnavailableError, match="no sign of life for 2 s") as caught:

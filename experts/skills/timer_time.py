@@ -103,6 +103,7 @@ DATED = re.compile(
     r"jul|aug|sep|oct|nov|dec|next|this|day|week|month|year|in|\d+(?:st|nd|rd|th))|\d[/.-]\d+[/.-]|\d{4}-",
     re.IGNORECASE,
 )
+_HALF_OF_DAY = re.compile(r"\bin the (?=morning|afternoon|evening)")
 _NAMES_HOUR = re.compile(
     r"\d|o'?clock|\b(?:past|quarter|half|noon|midday|midnight|one|two|three|four|five|six|seven|eight|nine|ten|"
     r"eleven|twelve)\b"
@@ -283,6 +284,10 @@ def _single(readings: list[Resolution], words: str, text: str, kind: str, now: d
         future = _by_half_day(future or [candidates[0].astimezone(zone)], text, kind, now, zone)
     if not future:
         past = candidates[0].astimezone(zone)
+        if not best.is_interval and not DATED.search(_HALF_OF_DAY.sub("", words)):
+            # At 7:16 "7am" is of the hour that still lasts, but who wants to be woken means the next one.
+            due = localise(datetime.combine(now.date() + timedelta(days=1), past.time()), zone)
+            return When(due, spans, note=best.note)
         raise QueryError(
             f"that was at {spell_moment(past, now)}, {spell_span(now - past)} ago; give a time to come, such as "
             f'"tomorrow at {past:%H:%M}"',
