@@ -158,6 +158,8 @@ def _messages(query: Query) -> Any:
     system = (
         "You answer requests to an assistant on the user's own computer. Answer the request itself, briefly and "
         "plainly; say so when you do not know. You cannot act on the computer. "
+        "What stands in square brackets with a number, such as [EMAIL-1], is a value that you are not shown; repeat it "
+        "as it stands. "
         f"It is {query.now:%A, %d %B %Y, %H:%M} ({query.zone.key}); the user's language is {query.locale}."
     )
     request = [query.text] if query.text else []

@@ -83,8 +83,9 @@ class ExpertsConfig(Struct, frozen=True, kw_only=True):
 class TitanConfig(Struct, frozen=True, kw_only=True):
     """The large model behind the fallback: any endpoint that speaks OpenAI's protocol.
 
-    api_key_env, api_key_file: where the key is, the file first. socket: of a companion that runs as a service of its
-    own; unset: the daemon starts one.
+    api_key_env, api_key_file: where the key is, the file first. redact: whether numbers, addresses and keys that
+    identify somebody or open something give way to names before a request leaves. socket: of a companion that runs as a
+    service of its own; unset: the daemon starts one.
     """
 
     enabled: Switch = True
@@ -94,6 +95,7 @@ class TitanConfig(Struct, frozen=True, kw_only=True):
     api_key_file: Location = UNSET
     timeout_s: Seconds = 60.0
     max_retries: CountFromZero = 2
+    redact: Switch = True
     socket: Location = UNSET
 
 

@@ -324,6 +324,7 @@ def _titan_settings(config: Config) -> TitanSettings:
         api_key_file=None if titan.api_key_file == UNSET else titan.api_key_file,
         timeout_s=titan.timeout_s,
         max_retries=titan.max_retries,
+        redact=titan.redact,
         socket=None if titan.socket == UNSET else titan.socket,
         hub=config.models.hub,
     )

@@ -27,6 +27,7 @@ from expertd.v1 import worker_pb2, worker_pb2_grpc
 from . import wire
 from .endpoint import Endpoint
 from .peers import Child, Distant, Patience, Peer, ask_peer, refusal_of
+from .redaction import Redaction, Shown
 
 # What HTTP clients go by, beside the key.
 _NETWORK_ENVIRONMENT = (
@@ -41,6 +42,8 @@ _TELLING = {"TITAN_UNREACHABLE", "TITAN_DEADLINE", "TITAN_RATE_LIMITED"}
 class TitanSettings:
     """runtime_dir: where the companion's socket goes. socket: of a companion that runs by itself; None: start one.
 
+    redact: what identifies somebody or opens something stays here, see `redaction`.
+
     After `most_failures` in a row the titan is left alone for `pause_s`, and requests are told so at once.
     """
 
@@ -52,6 +55,7 @@ class TitanSettings:
     api_key_file: Path | None = None
     timeout_s: float = 60.0
     max_retries: int = 2
+    redact: bool = True
     socket: Path | None = None
     hub: str = "https://huggingface.co"
     stall_timeout_s: float = 60.0
@@ -94,13 +98,16 @@ class Titan:
         if not self._settings.enabled:
             raise _off()
         self._check_breaker()
+        kept = await Redaction.of(query) if self._settings.redact else Redaction({})
+        told = Shown(kept, emit)
         try:
-            outcome = await self._ask(wire.query_to_worker(query), emit)
+            outcome = await self._ask(wire.query_to_worker(kept.hide(query)), told)
         except UnavailableError as error:
             self._count(error)
             raise
         self._failures, self._last_failure = 0, None
-        return outcome
+        await told.end()
+        return kept.shown(outcome)
 
     async def pull(self, model: BaseModel, models: Models) -> AsyncIterator[int]:
         """Downloads a model and takes it in, telling the bytes so far.

@@ -298,6 +298,29 @@ async def test_retries_ride_out_a_short_trouble(titan: Maker, endpoint: str) -> 
     assert len(asked) == 3
 
 
+@pytest.mark.parametrize("redact", [True, False])
+async def test_what_identifies_somebody_stays_here_and_comes_back_in_the_answer(titan: Maker, redact: bool) -> None:
+    bodies: list[str] = []
+
+    async def answer(request: Request) -> Response:
+        bodies.append((await request.body()).decode())
+        name = "[EMAIL-1]" if redact else "ann@example.org"
+        chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "large"}
+        pieces = ["Dear ", name[:5], name[5:], ", all is well."]
+        finished = [{"index": 0, "delta": {"content": piece}, "finish_reason": None} for piece in pieces]
+        finished[-1]["finish_reason"] = "stop"
+        lines = [f"data: {json.dumps({**chunk, 'choices': [choice]})}\n\n" for choice in finished]
+        return Response("".join([*lines, "data: [DONE]\n\n"]), media_type="text/event-stream")
+
+    heard = Heard()
+    with serving(Route("/v1/chat/completions", answer, methods=["POST"])) as url:
+        asked = query("write to her", document=Document("My address is ann@example.org. Yours, Ann"))
+        said = await titan(f"{url}/v1", redact=redact).answer(asked, heard)
+    assert isinstance(said, Answer)
+    assert said.text == "".join(heard.pieces) == "Dear ann@example.org, all is well."
+    assert ("ann@example.org" in bodies[0]) != redact
+
+
 async def test_a_server_killed_mid_stream_is_told(titan: Maker, files: dict[str, Path], tmp_path: Path) -> None:
     with llama_server(tmp_path, {"slow": files["slow"]}) as (server, base_url):
         task = await begun(titan(base_url, model="slow"), query("hello"))
