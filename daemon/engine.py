@@ -62,6 +62,7 @@ class Engine:
         router: Router,
         titan: Titan,
         traces: Traces,
+        admission: Admission,
         clock: Callable[[], datetime],
         limits: LimitsConfig,
     ) -> None:
@@ -72,7 +73,7 @@ class Engine:
         self._clock = clock
         self._limits = limits
         self._trace_ids = TraceIds()
-        self._admission = Admission(limits)
+        self._admission = admission
 
     async def ask(self, ask: Ask, listener: Listener) -> Reply:
         """Answers a request, routed or to a named expert.
