@@ -109,11 +109,6 @@ class Admission:
         self._alarm: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that wait, hold a place, or are elsewhere."""
-        return self._in_flight
-
     def admit(self, app: str, priority: Priority = "interactive") -> Place:
         """A place to enter: `async with admission.admit(app) as place`.
 

@@ -62,7 +62,6 @@ class Engine:
         router: Router,
         titan: Titan,
         traces: Traces,
-        admission: Admission,
         clock: Callable[[], datetime],
         limits: LimitsConfig,
     ) -> None:
@@ -73,7 +72,7 @@ class Engine:
         self._clock = clock
         self._limits = limits
         self._trace_ids = TraceIds()
-        self._admission = admission
+        self._admission = Admission(limits)
 
     async def ask(self, ask: Ask, listener: Listener) -> Reply:
         """Answers a request, routed or to a named expert.

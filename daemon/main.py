@@ -41,7 +41,6 @@ from expertd.router.encoder import Encoder, TrunkError, is_prepared, pinned
 from expertd.router.index import RouteIndex
 from expertd.router.language import Recogniser
 
-from .admission import Admission
 from .assistant import AssistantService
 from .checks import Checks
 from .config import UNSET, Config, ConfigError, dump, load
@@ -206,8 +205,7 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
     titan = Titan(_titan_settings(config))
     house.push_async_callback(titan.close)
 
-    admission = Admission(config.limits)
-    trunk = Trunk(await opening, Recogniser.load(), lambda: admission.in_flight <= 1)
+    trunk = Trunk(await opening, Recogniser.load())
     house.callback(trunk.close)
     edits = await asyncio.to_thread(Edits.open, config.state_dir / "edits")
     indexer = Indexer(trunk.encoder, edits, config.state_dir / "cache", reject_in_scope=config.router.reject_in_scope)
@@ -263,7 +261,6 @@ async def _start(config: Config, house: AsyncExitStack, started: datetime) -> tu
         router=trunk,
         titan=titan,
         traces=traces,
-        admission=admission,
         clock=_now,
         limits=config.limits,
     )

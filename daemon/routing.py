@@ -34,8 +34,8 @@ Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
-# A sentence of this length is encoded in a millisecond or two. Handing it to a thread and back costs a third as much
-# again, so it stays on the event loop while nobody else is about; what is longer must not hold the loop up.
+# A sentence of this length is encoded in about a millisecond. Handing it to a thread and back costs a third as much
+# again, so it stays on the event loop; what is longer must not hold the loop up.
 SHORT_CHARACTERS = 120
 # Of the indexes that were made of other sentences, so many are kept: who goes back finds his.
 KEPT_INDEXES = 2
@@ -44,14 +44,10 @@ KEPT_DAYS = 30
 
 
 class Trunk:
-    """The encoder, and the router's cascade on it; long texts in a thread, so that none delays a short request.
+    """The encoder, and the router's cascade on it; long texts in a thread, so that none delays a short request."""
 
-    alone: whether no more than one request is about, so that short texts delay none either on the event loop.
-    """
-
-    def __init__(self, encoder: Encoder, recogniser: Recogniser, alone: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, encoder: Encoder, recogniser: Recogniser) -> None:
         self.encoder = encoder
-        self._alone = alone
         self._recogniser = recogniser
         self._speller = Speller(encoder.rank)
         self._lexicons: WeakKeyDictionary[RouteIndex, Lexicon] = WeakKeyDictionary()
@@ -127,7 +123,7 @@ class Trunk:
         return await self._run(len(text), self._speller.repair, text, lexicon)
 
     async def _run(self, characters: int, work: Callable[..., Result], *arguments: Any) -> Result:
-        if characters <= SHORT_CHARACTERS and self._alone():
+        if characters <= SHORT_CHARACTERS:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 

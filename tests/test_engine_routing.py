@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from google.protobuf import json_format
 
-from expertd.daemon.admission import Admission
 from expertd.daemon.assistant import answer as answer_message
 from expertd.daemon.assistant import decision as decision_message
 from expertd.daemon.config import LimitsConfig
@@ -129,15 +128,13 @@ class Bench:
         self.titan = titan or Titan(UnavailableError("no API key; set OPENAI_API_KEY", reason="TITAN_NO_KEY"))
         self.traces: list[Trace] = []
         self.heard = Heard()
-        limits = LimitsConfig(max_in_flight=1)
         self.engine = Engine(
             fleet=experts,  # type: ignore[arg-type]
             router=router,
             titan=self.titan,
             traces=SimpleNamespace(record=self.traces.append),  # type: ignore[arg-type]
-            admission=Admission(limits),
             clock=lambda: NOW,
-            limits=limits,
+            limits=LimitsConfig(max_in_flight=1),
         )
 
     async def ask(self, text: str, **fields: Any) -> Reply:
