@@ -221,9 +221,12 @@ class Indexer:
         """float16 (n, 1536), every sentence's."""
         stacked = np.empty((sum(len(source.intent.sentences) for source in sources), FEATURES), np.float16)
         row = 0
-        for source in sources:
-            stacked[row : row + len(source.intent.sentences)] = self._features(source)
-            row += len(source.intent.sentences)
+        # Before the first index nobody is served, and every core may encode; later, requests go first.
+        cores = 1 if self._latest is not None else os.cpu_count() or 1
+        with ThreadPoolExecutor(cores, thread_name_prefix="encode") as pool:
+            for features in pool.map(self._features, sources):
+                stacked[row : row + len(features)] = features
+                row += len(features)
         return stacked
 
     def _features(self, source: _Source) -> npt.NDArray[np.float16]:
