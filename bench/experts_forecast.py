@@ -2,7 +2,7 @@
 
 Rows are {id, train, test, period}; where a row names no period, peers are told the season that the expert found. The
 expert itself is told nothing but the numbers. Beside it always the seasonal naive forecast, and AutoETS, AutoTheta and
-MSTL where statsforecast is installed. Scores are those of `bench.forecast`; "worse" counts the series on which the
+MSTL where statsforecast can be installed. Scores are those of `bench.forecast`; "worse" counts the series on which the
 quantile loss is above the seasonal naive forecast's.
 """
 

@@ -14,9 +14,11 @@ import asyncio
 import importlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 
 from expertd.distill import measure, written
@@ -73,7 +75,12 @@ def _signals(chosen: argparse.Namespace) -> Row:
         module = importlib.import_module(f"expertd.distill.{name.replace('-', '_')}")
         recipe = cast(Recipe, module.RECIPE)
         outcomes, milliseconds = _asked(name, texts, encoder)
+        # Peers answer every row; so does the expert without its threshold.
+        pressed, _ = _asked(name, texts, encoder, threshold=0.0)
         columns = {name: _figures(recipe.labels, outcomes, truth)}
+        columns[name]["every row answered"] = _scored(recipe.labels, [_label(each) for each in pressed], truth)[
+            "accuracy"
+        ]
         columns[name]["p50_ms"] = milliseconds
         if chosen.wrong:
             _print_wrong(texts, truth, outcomes)
@@ -94,10 +101,15 @@ def _signals(chosen: argparse.Namespace) -> Row:
     return figures
 
 
-def _asked(name: str, texts: Sequence[str], encoder: Encoder) -> tuple[list[Outcome], float]:
-    """What the shipped expert answers, threshold and all; the median time of an answer in ms, the encoding apart."""
+def _asked(
+    name: str, texts: Sequence[str], encoder: Encoder, threshold: float | None = None
+) -> tuple[list[Outcome], float]:
+    """What the shipped expert answers, at its own threshold or another; the median time of an answer in ms, the
+    encoding apart."""
     known = encoded(texts, encoder, CACHE)
     bundle = open_bundle(ROOT / "experts" / "bundles" / name)
+    if threshold is not None:
+        bundle = replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, threshold=threshold))
     outcomes, row = asyncio.run(asked(bundle, lambda some: [known[text] for text in some], texts))
     return outcomes, row["p50_ms"]
 
@@ -151,7 +163,8 @@ def _peers(
         found["character n-grams"] = grams.fit([row.text for row in splits.train], labels).predict(texts)
     if name == "question-type":
         found["first word"] = np.array([_first_word(text) for text in texts])
-    return {peer: _scored(recipe.labels, said.tolist(), truth) for peer, said in found.items()}
+    scored = {peer: _scored(recipe.labels, said.tolist(), truth) for peer, said in found.items()}
+    return {peer: row | {"every row answered": row["accuracy"]} for peer, row in scored.items()}
 
 
 def _first_word(text: str) -> str:

@@ -19,6 +19,7 @@ writes build/bench/forecast.json.
 from __future__ import annotations
 
 import argparse
+import atexit
 import csv
 import gzip
 import io
@@ -26,18 +27,20 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from expertd.experts.series import forecast
 from expertd.experts.values import FloatArray
+
+from .peers import installed, plain_environment
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("EXPERTD_DATA", ROOT.parent / "shared" / "data"))
@@ -109,26 +112,34 @@ def seasonal_naive(train: FloatArray, horizon: int, season: int) -> FloatArray:
 
 
 def statsforecast_peers() -> dict[str, Method]:
-    """AutoETS, AutoTheta and MSTL, or nothing where statsforecast is not installed."""
+    """AutoETS, AutoTheta and MSTL in a process of their own, see `forecast_peers`; nothing where they cannot be had."""
     try:
-        from statsforecast.models import MSTL, AutoETS, AutoTheta
-    except ImportError:
+        python = installed("forecast", ["statsforecast==2.1.1"])
+    except (RuntimeError, subprocess.SubprocessError, OSError) as error:
+        print(f"  statsforecast cannot be had: {error}")
         return {}
+    alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    server = subprocess.Popen(
+        [python, Path(__file__).with_name("forecast_peers.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=plain_environment() | alone,
+    )
+    atexit.register(server.kill)
 
-    def method(make: Callable[[int], Any]) -> Method:
+    def method(name: str) -> Method:
         def run(train: FloatArray, horizon: int, season: int) -> FloatArray:
-            found = make(season).forecast(y=train, h=horizon, level=[20, 40, 60, 80])
-            names = ("lo-80", "lo-60", "lo-40", "lo-20", "mean", "hi-20", "hi-40", "hi-60", "hi-80")
-            return np.stack([np.asarray(found[name], float) for name in names])
+            assert server.stdin is not None
+            assert server.stdout is not None
+            asked = {"model": name, "train": train.tolist(), "horizon": horizon, "season": season}
+            server.stdin.write(json.dumps(asked) + "\n")
+            server.stdin.flush()
+            return np.array(json.loads(server.stdout.readline()), np.float64)
 
         return run
 
-    return {
-        "AutoTheta": method(lambda season: AutoTheta(season_length=season)),
-        "MSTL 24": method(lambda season: MSTL(season_length=season)),
-        "MSTL 24, 168": method(lambda season: MSTL(season_length=[season, 7 * season])),
-        "AutoETS": method(lambda season: AutoETS(season_length=season)),
-    }
+    return {name: method(name) for name in ("AutoTheta", "MSTL 24", "MSTL 24, 168", "AutoETS")}
 
 
 # --- Scores ----------------------------------------------------------------------------------------------------------
@@ -207,7 +218,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     if options.no_peers:
         notes.append("statsforecast left out on request")
     elif not (found := statsforecast_peers()):
-        notes.append("statsforecast is not installed: AutoETS, AutoTheta and MSTL skipped")
+        notes.append("statsforecast cannot be had: AutoETS, AutoTheta and MSTL skipped")
     else:
         peers |= found
     if options.every > 1:

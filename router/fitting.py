@@ -39,7 +39,9 @@ MANY = 500
 # rows are right instead of 96.7 %, and of what the shipped experts cannot do they keep a third as much. With few
 # sentences it knows too little of what is out of scope.
 MANY_SENTENCES = 2000
-# Told from so many rivals in so many rounds; more of either finds no better head where intents are few.
+# Of no more sentences than this, each is told from so many rivals in so many rounds, which takes a third of the time
+# and finds as good a head. Of CLINC150's 15,000 it would find a worse one: 95.8 % right instead of 96.5 %.
+BRIEF_SENTENCES = 5000
 RIVALS, ROUNDS = 16, 3
 JUDGED = 2048
 # Rows that tell what logits usually are.
@@ -187,7 +189,7 @@ def fit(
         def fitted(rows: npt.NDArray[Any], steps: int) -> Tier:
             every = np.append(rows, foil_rows)
             if basis is None:
-                few = {} if count > MANY else {"rivals": RIVALS, "rounds": ROUNDS}
+                few = {} if count > MANY or len(features) > BRIEF_SENTENCES else {"rivals": RIVALS, "rounds": ROUNDS}
                 head, offset = fit_prototypes(seen[every], labels[every], count + 1, weights_of(rows), **few)
             else:
                 head, offset = basis.fit(seen[every], labels[every], count + 1, weights_of(rows), steps)
