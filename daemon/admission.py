@@ -74,7 +74,7 @@ CALL_S = 0.0005
 LONGEST_PAUSE_S = 0.02
 # Refusing costs a third of answering, and who is refused asks again at once: of an app's refusals one leaves in so many
 # seconds, the others are held back, none longer than this.
-REFUSAL_S = 0.2
+REFUSAL_S = 0.1
 LONGEST_REFUSAL_S = 10.0
 # Apps that are remembered; beyond, those with the fewest requests are forgotten.
 KNOWN_APPS = 1024

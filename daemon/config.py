@@ -138,7 +138,7 @@ class LimitsConfig(Struct, frozen=True, kw_only=True):
     concurrent: Count = 4
     max_in_flight: Count = 256
     max_in_flight_per_app: Count = 128
-    crowd_share: Fraction = 0.15
+    crowd_share: Fraction = 0.25
     default_deadline_s: Seconds = 60.0
 
 
