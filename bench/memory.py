@@ -354,7 +354,7 @@ def parts_of(folder: Path, version: int) -> Iterator[fleet_pb2.InstallRequest]:
 
 ANSWER_TOKENS = 64
 THREADS = max(1, (psutil.cpu_count(logical=False) or 1) - 1)
-REQUEST = "Write a few friendly lines about the {} that somebody left in the hall."
+REQUEST = "Write a short poem about the {} that somebody left in the hall"
 
 
 def text_model(turns: int, figures: dict[str, Any], notes: list[str]) -> None:
