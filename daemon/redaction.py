@@ -14,14 +14,16 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import islice
 from typing import cast
 
 from expertd.experts.kinds.tagger import SHORT_CHARACTERS, Finder
 from expertd.experts.servable import Emit
 from expertd.experts.tagging.credentials import CREDENTIALS
 from expertd.experts.tagging.registry import RECOGNISERS
+from expertd.experts.tagging.spans import Span
 from expertd.experts.values import Answer, Document, Json, Outcome, Query, Text
 
 log = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ KEPT = (
 )
 # How sure a finding must be; the experts' own threshold.
 THRESHOLD = 0.5
+# So many values are looked for again where the words around do not give them away; of more, those that need such words.
+MOST_AGAIN = 64
 
 _NAME = re.compile(r"\[[A-Z][A-Z0-9-]*-\d+\]")
 # The end of a piece in which a name may have begun.
@@ -41,9 +45,11 @@ _BEGUN = re.compile(r"\[[A-Z0-9-]{0,60}$")
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """What one request keeps back. values: name, brackets and all → what it stands for."""
+    """What one request keeps back. values: name, brackets and all → what it stands for. texts: what the request says →
+    what goes out instead."""
 
     values: Mapping[str, str]
+    texts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     async def of(cls, query: Query) -> Redaction:
@@ -54,13 +60,14 @@ class Redaction:
         return cls._found(texts)
 
     @classmethod
-    def _found(cls, texts: list[str]) -> Redaction:
+    def _found(cls, texts: Sequence[str]) -> Redaction:
         # A text that speaks of [EMAIL-1] itself means no value of ours.
         taken = {name for text in texts for name in _NAME.findall(text)}
+        spans = {text: _finder().spans(text) for text in texts}
         names: dict[str, str] = {}
         numbers: Counter[str] = Counter()
-        for text in texts:
-            for span in _finder().spans(text):
+        for text, found in spans.items():
+            for span in found:
                 value, type_ = text[span.start : span.end], span.type.upper()
                 while value not in names:
                     numbers[type_] += 1
@@ -68,19 +75,19 @@ class Redaction:
                         names[value] = name
         if names:
             log.info("kept from the titan: %s", ", ".join(f"{count} × {type_}" for type_, count in numbers.items()))
-        return cls({name: value for value, name in names.items()})
+        again = _again(names)
+        return cls(
+            {name: value for value, name in names.items()},
+            {text: _hidden(text, found, names, again) for text, found in spans.items()} if names else {},
+        )
 
     def hide(self, query: Query) -> Query:
-        """The query with names in place of the values, wherever they stand."""
+        """The query with names in place of the values."""
         if not self.values:
             return query
-        names = {value: name for name, value in self.values.items()}
-        # The longest first: of two that begin alike, the whole.
-        values = sorted(names, key=len, reverse=True)
-        pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, values))})(?!\w)")
 
         def hidden(text: str) -> str:
-            return pattern.sub(lambda found: names[found[0]], text)
+            return self.texts.get(text, text)
 
         def hidden_document(document: Document) -> Document:
             return replace(document, text=hidden(document.text), name=hidden(document.name))
@@ -136,6 +143,30 @@ class Shown:
 @cache
 def _finder() -> Finder:
     return Finder([each for name in KEPT for each in RECOGNISERS[name]], None, THRESHOLD)
+
+
+def _again(names: Mapping[str, str]) -> re.Pattern[str] | None:
+    """Finds values where nothing around gives them away: "the password is bluefin88", and later "bluefin88" alone."""
+    few = len(names) <= MOST_AGAIN
+    hinted = (value for value in names if few or not _finder().spans(value))
+    values = sorted(islice(hinted, MOST_AGAIN), key=len, reverse=True)
+    return re.compile(rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, values))})(?![A-Za-z0-9])") if values else None
+
+
+def _hidden(text: str, spans: Sequence[Span], names: Mapping[str, str], again: re.Pattern[str] | None) -> str:
+    """The text with names in place of its spans, and of what `again` finds between them."""
+
+    def between(part: str) -> str:
+        if again is None:
+            return part
+        # Line by line: one search through a long text would hold up everybody else.
+        return "".join(again.sub(lambda found: names[found[0]], line) for line in part.splitlines(keepends=True))
+
+    parts, done = [], 0
+    for span in spans:
+        parts += [between(text[done : span.start]), names[text[span.start : span.end]]]
+        done = span.end
+    return "".join([*parts, between(text[done:])])
 
 
 def _texts(query: Query) -> list[str]:

@@ -41,6 +41,10 @@ def hidden(asked: Query) -> tuple[Redaction, Query]:
         (f"{MAIL} or bob@example.org, or {MAIL}", "[EMAIL-1] or [EMAIL-2], or [EMAIL-1]"),
         (f"what does [EMAIL-1] mean? I am {MAIL}", "what does [EMAIL-1] mean? I am [EMAIL-2]"),
         ("the wifi password is bluefin88", "the wifi password is [PASSWORD-1]"),
+        (
+            "the wifi password is bluefin88. Is bluefin88 safe?",
+            "the wifi password is [PASSWORD-1]. Is [PASSWORD-1] safe?",
+        ),
     ],
 )
 def test_what_identifies_somebody_or_opens_something_stays_here(text: str, sent: str) -> None:
@@ -93,6 +97,22 @@ def test_a_long_document_is_looked_through_whole() -> None:
     assert sent.document is not None
     assert MAIL not in sent.document.text
     assert sent.document.text.endswith("[CREDIT-CARD-1]")
+
+
+@pytest.mark.parametrize("value", [MAIL, IBAN, CARD, KEY])
+def test_a_value_that_touches_words_of_another_script_stays_here(value: str) -> None:
+    text = f"这是{value}，谢谢"
+    redaction, asked = hidden(query(f"{text} and {value}."))
+    assert value not in asked.text
+    assert redaction.show(asked.text) == f"{text} and {value}."
+
+
+def test_thousands_of_values_are_hidden_in_little_time() -> None:
+    addresses = [f"person{number}@example.org" for number in range(5_000)]
+    redaction, sent = hidden(query("who are they", document=Document("\n".join(addresses))))
+    assert sent.document is not None
+    assert "@" not in sent.document.text
+    assert redaction.show(sent.document.text) == "\n".join(addresses)
 
 
 def test_an_answer_has_the_values_again_and_other_results_stay() -> None:
