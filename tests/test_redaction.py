@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expertd.daemon.redaction import Redaction, Shown
+from expertd.daemon.redaction import KEPT, Redaction, Shown
+from expertd.experts.tagging.registry import RECOGNISERS
 from expertd.experts.values import Answer, Document, Query, Series, Structured, Text
 
 # Numbers and keys of nobody: examples of their issuers, or with a checksum that was worked out here.
@@ -113,6 +114,20 @@ def test_thousands_of_values_are_hidden_in_little_time() -> None:
     assert sent.document is not None
     assert "@" not in sent.document.text
     assert redaction.show(sent.document.text) == "\n".join(addresses)
+
+
+@pytest.mark.parametrize("type_", sorted({each.type for name in KEPT for each in RECOGNISERS[name]}))
+async def test_a_name_of_any_type_is_known_again_letter_by_letter(type_: str) -> None:
+    redaction, heard = Redaction({f"[{type_.upper()}-12]": "it"}), []
+
+    async def emit(piece: str) -> None:
+        heard.append(piece)
+
+    shown = Shown(redaction, emit)
+    for letter in f"so [{type_.upper()}-12] is":
+        await shown(letter)
+    await shown.end()
+    assert "".join(heard) == "so it is"
 
 
 def test_an_answer_has_the_values_again_and_other_results_stay() -> None:
